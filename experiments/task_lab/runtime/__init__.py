@@ -1,0 +1,1 @@
+"""Brings the stack up and takes it down: Postgres, RabbitMQ, Redis, Prometheus and the platform."""
