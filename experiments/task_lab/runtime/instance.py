@@ -20,16 +20,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 from task_lab.errors import DataFolderUnusable, NotEnoughDisk
+from task_lab.runtime.process import Child
 
 DEFAULT_DATA_ROOT = Path("/var/tmp")  # noqa: S108  (unlike /tmp never in memory: fsync is real)
 DATA_ROOT_VARIABLE = "TASK_LAB_DATA_ROOT"
 MARK = "TASK_LAB_INSTANCE"
 NEEDED_BYTES = 2 * 2**30
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 _NAME = re.compile(r"task-lab-[0-9a-f]{12}")
 _LOCK = "owner.lock"
@@ -52,19 +55,15 @@ class Instance:
             free_bytes = shutil.disk_usage(root).free
             if free_bytes < needed_bytes:
                 raise NotEnoughDisk(root, free_bytes=free_bytes, needed_bytes=needed_bytes)
-            # Others may pass through (the database runs as another user) but not look around.
-            self.folder.mkdir()
-            self.folder.chmod(0o711)
-            self._lock = _open_lock(self.folder)
+            self._lock = _make_locked(self.folder)
         except OSError as error:
             raise DataFolderUnusable(root, error.strerror or str(error)) from error
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._children: list[Child] = []
         self._keeper = subprocess.Popen(
-            [sys.executable, "-m", "task_lab.runtime.keeper", str(self.folder)],
+            [sys.executable, "-P", "-m", "task_lab.runtime.keeper", str(self.folder)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            cwd="/",
             start_new_session=True,
         )
 
@@ -87,27 +86,46 @@ class Instance:
                 )
         return folder
 
-    def environment(self, home: Path) -> dict[str, str]:
-        """Variables for a server: little more than the mark that makes it ours."""
-        return {
+    def spawn(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        cwd: Path,
+        variables: Mapping[str, str] = NO_VARIABLES,
+        user: str | None = None,
+    ) -> Child:
+        """Start a program that belongs to this instance and ends with it.
+
+        It gets a bare environment (the caller's own settings must not leak in) and `variables`.
+        """
+        env = {
             "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(home),
+            "HOME": str(cwd),
             "LANG": "C.UTF-8",
             "TZ": "UTC",
+            **variables,
             MARK: str(self.folder),
         }
+        child = Child.start(name, argv, log=log, env=env, cwd=cwd, user=user)
+        self._children.append(child)
+        return child
 
     def close(self) -> None:
         """End every process of the instance and delete its data; a second call does nothing."""
-        if not self._lock.closed:
-            remove(self.folder)
-            self._keeper.kill()
-            self._keeper.wait()
-            self._lock.close()
+        if self._lock.closed:
+            return
+        remove(self.folder)
+        for child in self._children:
+            child.end(grace_s=0)
+        self._keeper.kill()
+        self._keeper.wait()
+        self._lock.close()
 
 
 def wait_for_owner_to_end(folder: Path) -> None:
-    """Block until the instance's owner is gone, then clean up after it (the keeper's whole work)."""
+    """Block until the instance's owner is gone, then clean up after it: the keeper's whole work."""
     with contextlib.suppress(FileNotFoundError), _open_lock(folder) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         remove(folder)
@@ -162,6 +180,18 @@ def _marked_with(folder: Path) -> Iterator[tuple[int, str]]:
             with contextlib.suppress(OSError):
                 if wanted in (entry / "environ").read_bytes().split(b"\0"):
                     yield int(entry.name), (entry / "comm").read_text().strip()
+
+
+def _make_locked(folder: Path) -> IO[bytes]:
+    """Make the folder, and lock it before it has the name by which a sweep would find it."""
+    nascent = folder.with_suffix(".new")
+    nascent.mkdir()
+    # Others may pass through (the database runs as another user) but not look around.
+    nascent.chmod(0o711)
+    lock = _open_lock(nascent)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    nascent.rename(folder)
+    return lock
 
 
 def _open_lock(folder: Path) -> IO[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import subprocess
@@ -49,11 +50,11 @@ class Postgres:
         user: str | None,
     ) -> None:
         self.port = port
+        self._instance = instance
         self._programs = programs
         self._log = logs / "postgres.log"
         self._user = user
         self._folder = instance.subfolder("postgres", user)
-        self._env = instance.environment(self._folder)
         self._password = secrets.token_hex(16)
         self._child: Child | None = None
 
@@ -114,11 +115,10 @@ class Postgres:
         password_file.unlink()
 
     def _start(self, program: str, *arguments: str) -> Child:
-        return Child.start(
+        return self._instance.spawn(
             program,
             [str(self._programs[program]), *arguments],
             log=self._log,
-            env=self._env,
             cwd=self._folder.parent,
             user=self._user,
         )
@@ -140,7 +140,7 @@ class Postgres:
                 f"--dbname={database}",
                 f"--command={statement}",
             ],
-            env=self._env | {"PGPASSWORD": self._password, "PGCONNECT_TIMEOUT": "5"},
+            env=os.environ | {"PGPASSWORD": self._password, "PGCONNECT_TIMEOUT": "5"},
             capture_output=True,
             text=True,
             check=False,

@@ -16,7 +16,7 @@ import httpx
 
 from task_lab.runtime.instance import Instance
 from task_lab.runtime.ports import LOOPBACK
-from task_lab.runtime.process import Boot, Child, until
+from task_lab.runtime.process import Boot, until
 
 SCRAPE_INTERVAL_S = 0.25
 # The broker renews its figures every 500 ms, and a scrape of it is not free.
@@ -40,10 +40,10 @@ class Prometheus:
     ) -> None:
         self.port = port
         self.url = f"http://{LOOPBACK}:{port}"
+        self._instance = instance
         self._program = programs["prometheus"]
         self._log = logs / "prometheus.log"
         self._folder = instance.subfolder("prometheus")
-        self._env = instance.environment(self._folder)
         self._targets_file = self._folder / "targets.json"
         self.set_targets([])
 
@@ -69,7 +69,7 @@ class Prometheus:
         """Start the server; also scrapes the broker when its metrics address is given."""
         config = self._folder / "prometheus.yml"
         config.write_text(self._config(rabbitmq_metrics_url))
-        child = Child.start(
+        child = self._instance.spawn(
             "prometheus",
             [
                 str(self._program),
@@ -79,7 +79,6 @@ class Prometheus:
                 "--log.level=warn",
             ],
             log=self._log,
-            env=self._env,
             cwd=self._folder,
         )
         yield from until(self._is_ready, what="Prometheus to answer", deadline_s=20, child=child)

@@ -41,11 +41,12 @@ class RabbitMQ:
         self.port = port
         self._metrics_port = ports.take()
         self._management_port = ports.take()
+        self._instance = instance
         self._log = logs / "rabbitmq.log"
         self._program = programs["rabbitmq-server"]
         self._folder = instance.subfolder("rabbitmq")
         self._password = secrets.token_hex(16)
-        self._env = instance.environment(self._folder) | self._write_config(
+        self._variables = self._write_config(
             node=f"{instance.folder.name}@localhost",
             distribution_port=ports.take(),
             epmd_port=ports.take(),
@@ -64,12 +65,12 @@ class RabbitMQ:
 
     def boot(self) -> Boot:
         """Start the broker; on a later call, start it again on the same data."""
-        self._child = Child.start(
+        self._child = self._instance.spawn(
             "rabbitmq-server",
             [str(self._program)],
             log=self._log,
-            env=self._env,
             cwd=self._folder,
+            variables=self._variables,
         )
         yield from until(
             self._is_ready, what="RabbitMQ to answer", deadline_s=60, child=self._child

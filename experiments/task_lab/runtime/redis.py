@@ -9,7 +9,7 @@ from pathlib import Path
 
 from task_lab.runtime.instance import Instance
 from task_lab.runtime.ports import LOOPBACK
-from task_lab.runtime.process import Boot, Child, until
+from task_lab.runtime.process import Boot, until
 
 
 class Redis:
@@ -20,29 +20,32 @@ class Redis:
     ) -> None:
         self.port = port
         self.url = f"redis://{LOOPBACK}:{port}/0"
+        self._instance = instance
         self._program = programs["redis-server"]
         self._log = logs / "redis.log"
         self._folder = instance.subfolder("redis")
-        self._env = instance.environment(self._folder)
 
     def boot(self) -> Boot:
         """Start the server."""
-        child = Child.start(
+        child = self._instance.spawn(
             "redis-server",
             [
                 str(self._program),
                 *("--port", str(self.port), "--bind", LOOPBACK, "--dir", str(self._folder)),
                 *("--save", "", "--appendonly", "no", "--daemonize", "no"),
+                # A title is written over the environment, which marks the process as ours.
+                *("--set-proc-title", "no"),
             ],
             log=self._log,
-            env=self._env,
             cwd=self._folder,
         )
         yield from until(self._answers, what="Redis to answer", deadline_s=10, child=child)
 
     def _answers(self) -> bool:
-        with contextlib.suppress(OSError):
-            with socket.create_connection((LOOPBACK, self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(5) == b"+PONG"
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((LOOPBACK, self.port), timeout=1) as connection,
+        ):
+            connection.sendall(b"PING\r\n")
+            return connection.recv(5) == b"+PONG"
         return False
