@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from task_lab.errors import PortInUse, RuntimeUnavailable
 
 LOWEST = 20000
 LOOPBACK = "127.0.0.1"
+NO_PORTS: Mapping[str, int] = MappingProxyType({})
 
 
 def outgoing_range_start() -> int:
@@ -36,10 +39,26 @@ def is_free(port: int) -> bool:
 
 
 class PortPool:
-    """Hands out ports of 127.0.0.1; none twice in its lifetime."""
+    """Hands out ports of 127.0.0.1; none twice before `close`.
 
-    def __init__(self) -> None:
+    fixed: ports that were asked for by number, by the name of who is to listen there.
+    """
+
+    def __init__(self, fixed: Mapping[str, int] = NO_PORTS) -> None:
+        self._fixed = fixed
         self._reservations: dict[int, socket.socket] = {}
+
+    def port_for(self, name: str) -> int:
+        """The port fixed for `name`, or else a free one; reserved until `close`.
+
+        Raises `PortInUse` when a fixed one is taken.
+        """
+        fixed = self._fixed.get(name)
+        if fixed is None:
+            return self.take()
+        if not self._reserve(fixed):
+            raise PortInUse(fixed, name)
+        return fixed
 
     def take(self) -> int:
         """A free port, reserved until `close`."""
@@ -50,12 +69,6 @@ class PortPool:
             if self._reserve(port):
                 return port
         raise RuntimeUnavailable(f"no free port between {LOWEST} and {upper} on {LOOPBACK}")
-
-    def claim(self, port: int, needed_by: str) -> int:
-        """That very port; raises `PortInUse` when it is taken."""
-        if not self._reserve(port):
-            raise PortInUse(port, needed_by)
-        return port
 
     def close(self) -> None:
         """Give up every reservation."""

@@ -1,7 +1,7 @@
 """A Prometheus server of our own, which finds the stack's processes in a file.
 
 It scrapes every `SCRAPE_INTERVAL_S`. A change of the targets file is noticed at once but applied on
-Prometheus's own beat of 5 s, so `scraped` may lag `set_targets` by that much.
+Prometheus's own beat of 5 s, so `reached` may lag `set_targets` by that much.
 """
 
 from __future__ import annotations
@@ -57,13 +57,14 @@ class Prometheus:
         fresh.write_text(json.dumps(groups))
         fresh.replace(self._targets_file)
 
-    def scraped(self, job: str) -> set[str]:
-        """host:port of every target of a job whose latest scrape worked."""
-        return {address for address, is_up in self._up(job).items() if is_up}
-
-    def known(self, job: str) -> set[str]:
-        """host:port of every target of a job, answering or not."""
-        return set(self._up(job))
+    def reached(self) -> dict[str, bool]:
+        """host:port of every process it knows, and whether the latest scrape of it worked."""
+        answer = httpx.get(
+            f"{self.url}/api/v1/query", params={"query": 'up{job!="rabbitmq"}'}, timeout=5
+        )
+        answer.raise_for_status()
+        series = answer.json()["data"]["result"]
+        return {one["metric"]["instance"]: one["value"][1] == "1" for one in series}
 
     def boot(self, rabbitmq_metrics_url: str = "") -> Boot:
         """Start the server; also scrapes the broker when its metrics address is given."""
@@ -82,14 +83,6 @@ class Prometheus:
             cwd=self._folder,
         )
         yield from until(self._is_ready, what="Prometheus to answer", deadline_s=20, child=child)
-
-    def _up(self, job: str) -> dict[str, bool]:
-        answer = httpx.get(
-            f"{self.url}/api/v1/query", params={"query": f'up{{job="{job}"}}'}, timeout=5
-        )
-        answer.raise_for_status()
-        series = answer.json()["data"]["result"]
-        return {one["metric"]["instance"]: one["value"][1] == "1" for one in series}
 
     def _is_ready(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):

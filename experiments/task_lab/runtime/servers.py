@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Self, TypeVar
 
 from task_lab.errors import UsageError
 from task_lab.runtime.base import Endpoints
 from task_lab.runtime.instance import NEEDED_BYTES, Instance
-from task_lab.runtime.ports import PortPool
+from task_lab.runtime.ports import NO_PORTS, PortPool
 from task_lab.runtime.postgres import Postgres
 from task_lab.runtime.process import Boot, run_boots
 from task_lab.runtime.programs import SERVERS, find_programs, unprivileged_user
@@ -18,8 +18,7 @@ from task_lab.runtime.prometheus import Prometheus
 from task_lab.runtime.rabbitmq import RabbitMQ
 from task_lab.runtime.redis import Redis
 
-_Server = TypeVar("_Server")
-_ANY_PORT: Mapping[str, int] = MappingProxyType({})
+_Server = TypeVar("_Server", Postgres, RabbitMQ, Redis, Prometheus)
 
 
 class NativeServers:
@@ -36,18 +35,17 @@ class NativeServers:
         folder: Path,
         programs: Collection[str] = SERVERS,
         *,
-        ports: Mapping[str, int] = _ANY_PORT,
+        ports: Mapping[str, int] = NO_PORTS,
         data_root: Path | None = None,
         needed_bytes: int = NEEDED_BYTES,
     ) -> None:
         self.logs = folder.absolute() / "logs"
-        self.ports = PortPool()
+        self.ports = PortPool(ports)
         self.postgres: Postgres | None = None
         self.rabbitmq: RabbitMQ | None = None
         self.redis: Redis | None = None
         self.prometheus: Prometheus | None = None
         self._wanted = frozenset(programs)
-        self._fixed_ports = ports
         self._data_root = data_root
         self._needed_bytes = needed_bytes
         self._instance: Instance | None = None
@@ -56,28 +54,30 @@ class NativeServers:
     def instance(self) -> Instance:
         """The running instance; raises `UsageError` before `start` and after `stop`."""
         if self._instance is None:
-            raise UsageError("the servers are not running: call start() first")
+            raise UsageError("the servers are not running")
         return self._instance
 
     def start(self) -> Endpoints:
         """Start the servers side by side; returns when all answer. On any error none is left."""
         try:
-            run_boots(*self.prepare())
+            run_boots(*self.prepare().values())
         except BaseException:
             self.stop()
             raise
         return self.endpoints()
 
-    def prepare(self) -> list[Boot]:
-        """Check programs, ports and disk, make the data folders; returns one boot a server.
+    def prepare(self) -> dict[str, Boot]:
+        """Check programs, ports and disk, make the data folders; returns a boot for each server.
 
         For callers that have more to start at the same time; they call `stop` after an error.
         """
+        if self._instance is not None:
+            raise UsageError("the servers are running already")
         found = find_programs(self._wanted)
-        self.logs.mkdir(parents=True, exist_ok=True)
-        port = {server: self._port(server) for server in sorted(self._wanted)}
+        port = {server: self.ports.port_for(server) for server in sorted(self._wanted)}
         instance = self._instance = Instance(self._data_root, needed_bytes=self._needed_bytes)
-        boots: list[Boot] = []
+        self.logs.mkdir(parents=True, exist_ok=True)
+        boots: dict[str, Boot] = {}
         if "postgres" in port:
             self.postgres = Postgres(
                 instance,
@@ -86,7 +86,7 @@ class NativeServers:
                 logs=self.logs,
                 user=unprivileged_user(),
             )
-            boots.append(self.postgres.boot())
+            boots["postgres"] = self.postgres.boot()
         if "rabbitmq" in port:
             self.rabbitmq = RabbitMQ(
                 instance,
@@ -95,19 +95,20 @@ class NativeServers:
                 ports=self.ports,
                 logs=self.logs,
             )
-            boots.append(self.rabbitmq.boot())
+            boots["rabbitmq"] = self.rabbitmq.boot()
         if "redis" in port:
             self.redis = Redis(instance, programs=found, port=port["redis"], logs=self.logs)
-            boots.append(self.redis.boot())
+            boots["redis"] = self.redis.boot()
         if "prometheus" in port:
             self.prometheus = Prometheus(
                 instance, programs=found, port=port["prometheus"], logs=self.logs
             )
-            boots.append(self.prometheus.boot(self.rabbitmq.metrics_url if self.rabbitmq else ""))
+            metrics_url = self.rabbitmq.metrics_url if self.rabbitmq else ""
+            boots["prometheus"] = self.prometheus.boot(metrics_url)
         return boots
 
     def endpoints(self) -> Endpoints:
-        """Where the started servers answer; `api_url` stays empty."""
+        """Where the started servers answer; the database is the server's own `postgres`."""
         return Endpoints(
             database_url=self.postgres.url("postgres") if self.postgres else "",
             amqp_url=self.rabbitmq.url() if self.rabbitmq else "",
@@ -118,25 +119,26 @@ class NativeServers:
 
     def create_database(self, name: str, *, template: str | None = None) -> str:
         """Make a database (a copy of `template`, if given); returns its address."""
-        return _started(self.postgres).create_database(name, template=template)
+        return started(self.postgres).create_database(name, template=template)
 
     def drop_database(self, name: str) -> None:
         """Delete a database, cutting off whoever uses it."""
-        _started(self.postgres).drop_database(name)
+        started(self.postgres).drop_database(name)
 
     def create_vhost(self, name: str) -> str:
         """Make an empty virtual host of the broker; returns its address."""
-        return _started(self.rabbitmq).create_vhost(name)
+        return started(self.rabbitmq).create_vhost(name)
 
     def delete_vhost(self, name: str) -> None:
         """Delete a virtual host with all its queues."""
-        _started(self.rabbitmq).delete_vhost(name)
+        started(self.rabbitmq).delete_vhost(name)
 
     def stop(self) -> None:
         """End all servers and delete their data; calling it again does nothing."""
         if self._instance:
             self._instance.close()
         self._instance = None
+        self.postgres = self.rabbitmq = self.redis = self.prometheus = None
         self.ports.close()
 
     def __enter__(self) -> Self:
@@ -151,12 +153,9 @@ class NativeServers:
     ) -> None:
         self.stop()
 
-    def _port(self, server: str) -> int:
-        fixed = self._fixed_ports.get(server)
-        return self.ports.claim(fixed, server) if fixed else self.ports.take()
 
-
-def _started(server: _Server | None) -> _Server:
+def started(server: _Server | None) -> _Server:
+    """That server; raises `UsageError` if it is not running."""
     if server is None:
-        raise UsageError("that server is not among the started ones")
+        raise UsageError("that server is not running")
     return server

@@ -1,0 +1,237 @@
+"""The native runtime: real servers and the platform's processes, all children of this one.
+
+Reads as the list of what happens: `up`, `scale`, the disturbances, `down`. How each program is run
+is told in its own module; how everything ends, whatever happens to us, in `instance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from task_lab.errors import UsageError
+from task_lab.runtime.base import NO_SETTINGS, Endpoints, Replica
+from task_lab.runtime.broker_probe import consumer_count
+from task_lab.runtime.instance import NEEDED_BYTES
+from task_lab.runtime.platform_process import (
+    PlatformProcess,
+    migrate,
+    platform_variables,
+)
+from task_lab.runtime.ports import NO_PORTS
+from task_lab.runtime.process import Boot, run_boots, until
+from task_lab.runtime.servers import NativeServers, started
+
+DATABASE = "task_platform"
+QUEUE = "tasks"
+
+# Prometheus applies new targets on a beat of 5 s and may need two of them.
+_SCRAPED_WITHIN_S = 20.0
+_CONSUMING_WITHIN_S = 20.0
+# Enough to end in order; nothing depends on it, as the data goes too.
+_END_WITHIN_S = 5.0
+
+
+class NativeRuntime:
+    """A `Runtime` made of processes on this machine, on loopback only.
+
+    folder: receives `logs/`, one file a process, which stays.
+    ports: fixed ports by name (api, postgres, rabbitmq, redis, prometheus); free ones otherwise.
+    data_root, needed_bytes: see `Instance`.
+    """
+
+    name = "native"
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        ports: Mapping[str, int] = NO_PORTS,
+        data_root: Path | None = None,
+        needed_bytes: int = NEEDED_BYTES,
+    ) -> None:
+        self._servers = NativeServers(
+            folder, ports=ports, data_root=data_root, needed_bytes=needed_bytes
+        )
+        self._variables: dict[str, str] = {}
+        self._api: PlatformProcess | None = None
+        self._relay: PlatformProcess | None = None
+        self._workers: list[PlatformProcess] = []
+        self._workers_started = 0
+
+    def up(self, *, workers: int = 0, settings: Mapping[str, str] = NO_SETTINGS) -> Endpoints:
+        """Start everything; see `Runtime.up`. On any error nothing is left running."""
+        if self._api:
+            raise UsageError("this runtime is already up")
+        try:
+            self._start(workers, settings)
+        except BaseException:
+            self.down()
+            raise
+        return self.endpoints()
+
+    def endpoints(self) -> Endpoints:
+        """Where the stack answers; see `Endpoints`."""
+        servers = self._servers.endpoints()
+        return Endpoints(
+            api_url=self._running_api().url,
+            database_url=started(self._servers.postgres).url(DATABASE),
+            amqp_url=servers.amqp_url,
+            prometheus_url=servers.prometheus_url,
+            redis_url=servers.redis_url,
+            rabbitmq_metrics_url=servers.rabbitmq_metrics_url,
+        )
+
+    def scale(self, workers: int) -> list[Replica]:
+        """Run exactly so many workers; see `Runtime.scale`. The oldest stay."""
+        if workers < 0:
+            raise UsageError(f"cannot run {workers} workers")
+        self._running_api()
+        running = [worker for worker in self._workers if worker.is_running]
+        kept, surplus = running[:workers], running[workers:]
+        for worker in surplus:
+            worker.ask_to_end()
+        for worker in surplus:
+            worker.drain()
+        fresh = [self._new_worker() for _ in range(workers - len(kept))]
+        self._workers = kept + fresh
+        self._announce_targets()
+        run_boots(*(worker.boot() for worker in fresh))
+        run_boots(self._until_consuming(), self._until_scraped())
+        return self.replicas()
+
+    def replicas(self) -> list[Replica]:
+        """The workers running now, oldest first."""
+        return [worker.replica() for worker in self._workers if worker.is_running]
+
+    def pause_workers(self) -> None:
+        """Freeze all workers."""
+        for worker in self._workers:
+            worker.freeze()
+
+    def resume_workers(self) -> None:
+        """Let all frozen workers go on."""
+        for worker in self._workers:
+            worker.thaw()
+
+    def kill_worker(self, replica: Replica) -> None:
+        """Kill one worker; raises `UsageError` if it is not one of ours or has ended."""
+        for worker in self._workers:
+            if worker.is_running and worker.replica() == replica:
+                worker.kill()
+                return
+        raise UsageError(f"no running worker {replica.name} with process id {replica.pid}")
+
+    def stop_broker(self) -> None:
+        """Stop RabbitMQ in order; its data stays."""
+        started(self._servers.rabbitmq).stop()
+
+    def start_broker(self) -> None:
+        """Start RabbitMQ again on the same data and address."""
+        run_boots(started(self._servers.rabbitmq).boot())
+
+    def stop_api(self) -> None:
+        """Let the API drain and end."""
+        self._running_api().drain()
+
+    def start_api(self) -> None:
+        """Start the API again at the same address."""
+        run_boots(self._running_api().boot())
+
+    def logs_dir(self) -> Path:
+        """One log a process; stays when the stack goes."""
+        return self._servers.logs
+
+    def down(self) -> None:
+        """Drain the platform's processes, end the servers, delete their data."""
+        processes = [*self._workers, *filter(None, (self._api, self._relay))]
+        try:
+            for process in processes:
+                process.ask_to_end()
+            for process in processes:
+                process.end(grace_s=_END_WITHIN_S)
+        finally:
+            self._servers.stop()
+            self._api = self._relay = None
+            self._workers = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.down()
+
+    def _start(self, workers: int, settings: Mapping[str, str]) -> None:
+        boots = self._servers.prepare()
+        self._variables = platform_variables(
+            settings,
+            database_url=started(self._servers.postgres).url(DATABASE),
+            amqp_url=self._servers.endpoints().amqp_url,
+        )
+        self._workers_started = 0
+        self._api = self._new_process("api")
+        self._relay = self._new_process("relay")
+        self._workers = [self._new_worker() for _ in range(workers)]
+        # Known to Prometheus before they run: its slow beat passes while everything boots.
+        self._announce_targets()
+        postgres = boots.pop("postgres")
+        run_boots(self._with_schema(postgres), *boots.values())
+        run_boots(*(process.boot() for process in (self._api, self._relay, *self._workers)))
+        run_boots(self._until_consuming(), self._until_scraped())
+
+    def _with_schema(self, postgres: Boot) -> Boot:
+        yield from postgres
+        self._servers.create_database(DATABASE)
+        yield from migrate(self._servers.instance, self._variables, self._servers.logs)
+
+    def _new_process(self, job: str, name: str | None = None) -> PlatformProcess:
+        name = name or job
+        return PlatformProcess(
+            self._servers.instance,
+            job=job,
+            name=name,
+            port=self._servers.ports.port_for(name),
+            variables=self._variables,
+            logs=self._servers.logs,
+        )
+
+    def _new_worker(self) -> PlatformProcess:
+        """A worker never started before: neither its name nor its port was used in this run."""
+        self._workers_started += 1
+        return self._new_process("worker", f"worker-{self._workers_started}")
+
+    def _announce_targets(self) -> None:
+        processes = [*filter(None, (self._api, self._relay)), *self._workers]
+        started(self._servers.prometheus).set_targets([process.target for process in processes])
+
+    def _until_consuming(self) -> Boot:
+        amqp_url = self._servers.endpoints().amqp_url
+        wanted = len(self._workers)
+        return until(
+            lambda: consumer_count(amqp_url, QUEUE) == wanted,
+            what=f"{wanted} consumers on queue {QUEUE}",
+            deadline_s=_CONSUMING_WITHIN_S,
+        )
+
+    def _until_scraped(self) -> Boot:
+        """Wait until Prometheus knows exactly the processes that run, and reaches each."""
+        prometheus = started(self._servers.prometheus)
+        processes = [*filter(None, (self._api, self._relay)), *self._workers]
+        wanted = {process.target.address: True for process in processes}
+        return until(
+            lambda: prometheus.reached() == wanted,
+            what=f"Prometheus to scrape exactly {len(wanted)} processes of the platform",
+            deadline_s=_SCRAPED_WITHIN_S,
+        )
+
+    def _running_api(self) -> PlatformProcess:
+        if self._api is None:
+            raise UsageError("the stack is not up: call up() first")
+        return self._api
