@@ -1,0 +1,1 @@
+"""Task Platform: a durable asynchronous job platform on Postgres and RabbitMQ."""

@@ -1,0 +1,1 @@
+"""The HTTP edge: validate once, commit in groups, announce."""

@@ -1,0 +1,155 @@
+"""Concurrent submissions share a commit, and leave for the broker right behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from time import perf_counter
+from uuid import UUID
+
+import structlog
+
+from task_platform.announcer import announce
+from task_platform.batcher import Batcher
+from task_platform.broker import topology
+from task_platform.broker.publisher import Publisher
+from task_platform.domain.batching import BatchLimits, halves
+from task_platform.domain.task import NewTask
+from task_platform.errors import (
+    BadData,
+    DatabaseUnavailable,
+    InvalidInput,
+    Overloaded,
+)
+from task_platform.metrics import ApiMetrics
+from task_platform.settings import Settings
+from task_platform.storage.outbox import OutboxRow
+from task_platform.storage.pool import Pool
+from task_platform.storage.submissions import Committed, Submitted, submit_tasks
+
+log = structlog.get_logger()
+
+
+class GroupCommit:
+    """Commits submissions in groups; an idle one commits at once."""
+
+    def __init__(
+        self, pool: Pool, settings: Settings, metrics: ApiMetrics, announcements: Announcements
+    ) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._metrics = metrics
+        self._announcements = announcements
+        self._batcher: Batcher[NewTask, Submitted] = Batcher(
+            self._commit,
+            BatchLimits(max_count=250, max_bytes=4_000_000, max_backlog=settings.commit_backlog),
+            concurrency=settings.commit_concurrency,
+            size_of=lambda task: len(task.payload),
+        )
+        self._batch_calls = asyncio.Semaphore(settings.commit_concurrency)
+
+    async def submit(self, task: NewTask) -> Submitted:
+        """Commit one submission. Raises Overloaded, DatabaseUnavailable, InvalidInput."""
+        started = perf_counter()
+        try:
+            async with asyncio.timeout(self._settings.submit_timeout_s):
+                outcome = await self._batcher.add(task)
+        except TimeoutError:
+            raise Overloaded("not committed in time") from None
+        self._metrics.submit_seconds.observe(perf_counter() - started)
+        return outcome
+
+    async def submit_batch(self, tasks: Sequence[NewTask]) -> Sequence[Submitted | Exception]:
+        """Commit a client's own batch as one; an outcome or error for each, in order."""
+        try:
+            async with asyncio.timeout(self._settings.submit_timeout_s), self._batch_calls:
+                return await self._commit(tasks)
+        except TimeoutError:
+            raise Overloaded("not committed in time") from None
+
+    async def drain(self) -> None:
+        """Return once everything taken has been committed or refused."""
+        await self._batcher.drain()
+
+    async def _commit(self, tasks: Sequence[NewTask]) -> Sequence[Submitted | Exception]:
+        started = perf_counter()
+        try:
+            outcomes, commits = await submit_tasks(
+                self._pool,
+                tasks,
+                grace_s=self._settings.outbox_grace_s,
+                key_ttl_s=self._settings.idempotency_ttl_s,
+            )
+        except BadData:
+            # Postgres refuses a value that validation let pass: find it, spare its neighbours.
+            if len(tasks) == 1:
+                return [InvalidInput("a value cannot be stored")]
+            left, right = halves(len(tasks))
+            return [*await self._commit(tasks[left]), *await self._commit(tasks[right])]
+        self._metrics.commit_batch_size.observe(len(tasks))
+        self._metrics.commit_seconds.observe(perf_counter() - started)
+        for commit in commits:
+            self._announcements.add(commit)
+        return outcomes
+
+
+class Announcements:
+    """Sends what was just committed, from memory.
+
+    It may forget: the outbox rows stay until the broker confirmed, and the relay takes those that
+    grow older than the grace period.
+    """
+
+    # Tasks remembered while the broker is slow; beyond it the relay takes over.
+    _MAX_WAITING = 50_000
+    _PER_ROUND = 2_000
+
+    def __init__(
+        self, pool: Pool, publisher: Publisher, settings: Settings, metrics: ApiMetrics
+    ) -> None:
+        self._pool = pool
+        self._publisher = publisher
+        self._settings = settings
+        self._metrics = metrics
+        self._waiting: deque[OutboxRow] = deque()
+        self._waiting_tasks = 0
+        self._wake = asyncio.Event()
+
+    def add(self, commit: Committed) -> None:
+        """Take a commit to announce."""
+        if self._waiting_tasks < self._MAX_WAITING:
+            self._waiting.append(OutboxRow(commit.outbox_id, topology.TASKS, commit.task_ids))
+            self._waiting_tasks += len(commit.task_ids)
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Announce until cancelled."""
+        while True:
+            await self._wake.wait()
+            await self._announce_round()
+
+    async def drain(self) -> None:
+        """Announce what is left, once."""
+        while self._waiting:
+            await self._announce_round()
+
+    async def _announce_round(self) -> None:
+        rows: list[OutboxRow] = []
+        tasks: list[UUID] = []
+        while self._waiting and len(tasks) < self._PER_ROUND:
+            row = self._waiting.popleft()
+            rows.append(row)
+            tasks.extend(row.task_ids)
+        self._waiting_tasks -= len(tasks)
+        if not self._waiting:
+            self._wake.clear()
+        if not rows:
+            return
+        try:
+            sent, _ = await announce(
+                self._pool, self._publisher, rows, retry_in_s=self._settings.outbox_grace_s
+            )
+            self._metrics.announced.inc(sent)
+        except DatabaseUnavailable as error:
+            log.warning("announced, but not noted", error=str(error)[:200])

@@ -1,0 +1,110 @@
+"""Members wait together and go together: the asyncio shell around `domain.batching`.
+
+Group commit (API) and completion (worker) share its contract: an idle batcher flushes at once;
+a full batch never waits; the backlog is bounded; a failed batch fails its own members only; the
+last flush happens during drain. How a failure is treated (halving, requeueing) is the flush's own
+business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from task_platform.domain.batching import BatchLimits, members_to_flush
+from task_platform.errors import Overloaded
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+
+class Batcher(Generic[M, R]):
+    """Collects members and hands them to `flush` in batches, a few batches at a time.
+
+    flush: takes the members and returns one result (or exception) per member, in order. An
+        exception it raises fails the members of that batch.
+    """
+
+    def __init__(
+        self,
+        flush: Callable[[Sequence[M]], Awaitable[Sequence[R | Exception]]],
+        limits: BatchLimits,
+        *,
+        concurrency: int = 1,
+        size_of: Callable[[M], int] = lambda _: 0,
+    ) -> None:
+        self._flush = flush
+        self._limits = limits
+        self._concurrency = concurrency
+        self._size_of = size_of
+        self._waiting: deque[tuple[M, int, asyncio.Future[R]]] = deque()
+        self._flushing: set[asyncio.Task[None]] = set()
+        self._age_timer: asyncio.TimerHandle | None = None
+        self._settled = asyncio.Event()
+        self._settled.set()
+
+    def add(self, member: M) -> asyncio.Future[R]:
+        """Queue a member; the future brings its result. Raises Overloaded when too many wait."""
+        if len(self._waiting) >= self._limits.max_backlog:
+            raise Overloaded(f"{len(self._waiting)} are waiting already")
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((member, self._size_of(member), future))
+        self._settled.clear()
+        self._start_batches()
+        return future
+
+    async def drain(self) -> None:
+        """Return once everything that was added has been flushed."""
+        self._start_batches(at_once=True)
+        await self._settled.wait()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def _start_batches(self, *, at_once: bool = False) -> None:
+        while self._waiting and len(self._flushing) < self._concurrency:
+            is_full = len(self._waiting) >= self._limits.max_count
+            if self._limits.max_age_s > 0 and not (is_full or at_once):
+                if self._age_timer is None:
+                    self._age_timer = asyncio.get_running_loop().call_later(
+                        self._limits.max_age_s, self._on_age
+                    )
+                return
+            task = asyncio.create_task(self._run_batch())
+            self._flushing.add(task)
+            task.add_done_callback(self._on_batch_done)
+
+    def _on_age(self) -> None:
+        self._age_timer = None
+        self._start_batches(at_once=True)
+
+    def _on_batch_done(self, task: asyncio.Task[None]) -> None:
+        self._flushing.discard(task)
+        if self._waiting:
+            # Whoever waited through a whole flush has waited long enough.
+            self._start_batches(at_once=True)
+        elif not self._flushing:
+            self._settled.set()
+
+    async def _run_batch(self) -> None:
+        # Cut here, not when the task was made: members added meanwhile still catch this batch.
+        count = members_to_flush(
+            [size for _, size, _ in list(self._waiting)[: self._limits.max_count]], self._limits
+        )
+        batch = [self._waiting.popleft() for _ in range(count)]
+        if not batch:
+            return
+        outcomes: Sequence[R | Exception]
+        try:
+            outcomes = await self._flush([member for member, _, _ in batch])
+        except Exception as error:
+            outcomes = [error] * len(batch)
+        for (_, _, future), outcome in zip(batch, outcomes, strict=True):
+            if future.done():
+                continue
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)

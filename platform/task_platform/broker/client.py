@@ -1,0 +1,121 @@
+"""Plain AMQP connections: open, declare, look, close, with errors in our own words.
+
+aiormq is used directly: it is the layer that aio-pika itself stands on, it hands over deliveries at
+about half the cost, and its connections do not reconnect behind our back. Whoever needs the broker
+supervises its own connection and can say at any moment whether it has one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+
+import aiormq
+from aiormq.abc import AbstractChannel, AbstractConnection
+from aiormq.channel import Channel
+from yarl import URL
+
+from task_platform.broker.topology import Queue, queues
+from task_platform.errors import BrokerUnavailable, ConfigurationError
+from task_platform.settings import Settings
+
+CONNECT_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """What a passive declare tells: messages ready, consumers attached."""
+
+    ready: int
+    consumers: int
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn the driver's errors into BrokerUnavailable, the cause kept."""
+    try:
+        yield
+    except aiormq.exceptions.ChannelPreconditionFailed as error:
+        raise ConfigurationError(
+            f"the broker holds a queue with other settings: {error}"
+        ) from error
+    except (
+        aiormq.exceptions.AMQPError,
+        aiormq.exceptions.ChannelInvalidStateError,
+        OSError,
+        TimeoutError,
+        RuntimeError,
+    ) as error:
+        raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+async def connect(settings: Settings, *, name: str) -> AbstractConnection:
+    """An open connection, named for the broker's list. Raises BrokerUnavailable."""
+    url = URL(settings.amqp_url.get_secret_value()).update_query(
+        heartbeat=settings.broker_heartbeat_s, name=f"task-platform {name}"
+    )
+    connection = aiormq.Connection(url)
+    with translated_errors():
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await connection.connect()
+    return connection
+
+
+async def close(connection: AbstractConnection) -> None:
+    """Close without complaint, in bounded time, whatever state the connection is in."""
+    with suppress(Exception, asyncio.CancelledError):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await connection.close()
+
+
+@asynccontextmanager
+async def connected(settings: Settings, *, name: str) -> AsyncIterator[AbstractConnection]:
+    """A connection for the time of the block."""
+    connection = await connect(settings, name=name)
+    try:
+        yield connection
+    finally:
+        await close(connection)
+
+
+async def open_channel(connection: AbstractConnection, *, confirms: bool = True) -> Channel:
+    """A new channel. Raises BrokerUnavailable."""
+    with translated_errors():
+        channel = await connection.channel(
+            publisher_confirms=confirms,
+            # The reader of a connection waits for the slowest channel's buffer: leave it room.
+            frame_buffer_size=4_096,
+            timeout=CONNECT_TIMEOUT_S,
+        )
+    assert isinstance(channel, Channel)
+    return channel
+
+
+async def declare(channel: AbstractChannel, wanted: Sequence[Queue]) -> None:
+    """Make sure that the queues exist. Raises BrokerUnavailable, ConfigurationError."""
+    with translated_errors():
+        for queue in wanted:
+            await channel.queue_declare(
+                queue.name,
+                durable=True,
+                arguments=dict(queue.arguments),
+                timeout=CONNECT_TIMEOUT_S,
+            )
+
+
+async def declare_all(channel: AbstractChannel, settings: Settings) -> None:
+    """Make sure that every queue of the platform exists."""
+    await declare(channel, queues(settings.queue_type))
+
+
+async def queue_depth(channel: AbstractChannel, queue: str) -> QueueDepth:
+    """Messages ready and consumers, by passive declare. Raises BrokerUnavailable.
+
+    A missing queue closes the channel: that is AMQP's answer.
+    """
+    with translated_errors():
+        answer = await channel.queue_declare(queue, passive=True, timeout=CONNECT_TIMEOUT_S)
+    return QueueDepth(ready=answer.message_count or 0, consumers=answer.consumer_count or 0)

@@ -1,0 +1,78 @@
+"""`task-platform`: one command for each process."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+import typer
+import uvloop
+
+from task_platform import service
+from task_platform.errors import ConfigurationError, TaskPlatformError
+from task_platform.settings import Settings, load_settings
+from task_platform.storage.migrate import migrate as apply_migrations
+
+app = typer.Typer(
+    name="task-platform",
+    help="Durable asynchronous tasks. Configured by TASK_PLATFORM_* variables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _run(name: str, work: Callable[[service.Service], Awaitable[None]], *, ops: bool) -> None:
+    settings = load_settings()
+    uvloop.run(service.run(name, settings, work, ops=ops))
+
+
+@app.command()
+def api() -> None:
+    """Serve the HTTP API."""
+    from task_platform.api.app import run_api  # noqa: PLC0415 - each process loads only its part
+
+    _run("api", run_api, ops=False)
+
+
+@app.command()
+def worker() -> None:
+    """Run tasks."""
+    from task_platform.worker.process import run_worker  # noqa: PLC0415
+
+    _run("worker", run_worker, ops=True)
+
+
+@app.command()
+def relay() -> None:
+    """Announce what was committed, and bring back what was lost."""
+    from task_platform.relay.process import run_relay  # noqa: PLC0415
+
+    _run("relay", run_relay, ops=True)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database schema up to date."""
+    settings: Settings = load_settings()
+    applied = asyncio.run(apply_migrations(settings.database_url.get_secret_value()))
+    typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
+
+
+def main() -> NoReturn:
+    """Entry point. Exit codes: 0 fine, 1 unavailable, 78 wrong configuration (EX_CONFIG)."""
+    try:
+        app()
+    except ConfigurationError as error:
+        print(f"task-platform: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(78)
+    except TaskPlatformError as error:
+        print(f"task-platform: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The records of a task's life. Nothing here knows where they are stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class State(StrEnum):
+    """Where a task stands. A task waiting for a retry is QUEUED and due later."""
+
+    QUEUED = "QUEUED"
+    PROCESSING = "PROCESSING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A validated submission, not yet committed.
+
+    payload: JSON text, exactly as it will be stored and returned.
+    fingerprint: digest of the canonical request; only looked at when there is an idempotency key.
+    """
+
+    id: UUID
+    tenant: str
+    task_type: str
+    payload: str
+    max_retries: int
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A committed task as clients see it. `result` and `error` are JSON text."""
+
+    id: UUID
+    tenant: str
+    task_type: str
+    payload: str
+    max_retries: int
+    state: State
+    attempts: int
+    result: str | None
+    error: str | None
+    created_at: datetime
+    due_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTask:
+    """A task a worker holds under a lease, with what it needs to run and to finish it.
+
+    fence: the number the finishing statement must still find in the row.
+    attempt: counted from 1, this execution included.
+    exhausted: the attempts were used up by lost workers; it must be failed without running.
+    claimed_at: the database's clock at the claim.
+    """
+
+    id: UUID
+    task_type: str
+    payload: str
+    max_retries: int
+    attempt: int
+    fence: int
+    exhausted: bool
+    created_at: datetime
+    due_at: datetime
+    claimed_at: datetime

@@ -1,0 +1,199 @@
+"""Metric names are an interface. Every label set exists at zero from the start.
+
+Labels never hold what a client chose: a task type counts under its name only when this process has
+a handler for it, and as `unknown` otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+UNKNOWN = "unknown"
+
+SECONDS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+)  # fmt: skip
+BATCH_SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000)
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry of this process alone, with its CPU, memory and garbage collections."""
+    disable_created_metrics()
+    registry = CollectorRegistry(auto_describe=True)
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+class ApiMetrics:
+    """What the API counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.accepted = Counter(
+            "api_tasks_accepted_total",
+            "Submissions answered with a task",
+            ["outcome"],
+            registry=registry,
+        )
+        self.refused = Counter(
+            "api_tasks_refused_total", "Submissions not accepted", ["reason"], registry=registry
+        )
+        for outcome in ("created", "replayed"):
+            self.accepted.labels(outcome)
+        for reason in ("client", "unavailable"):
+            self.refused.labels(reason)
+        self.commit_batch_size = Histogram(
+            "api_commit_batch_size",
+            "Tasks in one group commit",
+            buckets=BATCH_SIZES,
+            registry=registry,
+        )
+        self.commit_seconds = Histogram(
+            "api_commit_seconds", "Time of one group commit", buckets=SECONDS, registry=registry
+        )
+        self.submit_seconds = Histogram(
+            "api_submit_seconds",
+            "Time from a validated submission to its commit",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.announced = Counter(
+            "api_tasks_announced_total", "Messages confirmed by the broker", registry=registry
+        )
+
+
+class WorkerMetrics:
+    """What a worker counts. `task_types` are those it has handlers for."""
+
+    def __init__(self, registry: CollectorRegistry, task_types: Iterable[str]) -> None:
+        labels = ["task_type"]
+        self._types = frozenset(task_types)
+        self.processed = Counter(
+            "worker_tasks_processed_total", "Tasks succeeded", labels, registry=registry
+        )
+        self.failed = Counter(
+            "worker_tasks_failed_total", "Tasks dead-lettered", labels, registry=registry
+        )
+        self.retried = Counter(
+            "worker_tasks_retried_total", "Attempts to be retried", labels, registry=registry
+        )
+        self.queue_wait = Histogram(
+            "worker_queue_wait_seconds",
+            "From commit (or due time) to handler start",
+            labels,
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.service_time = Histogram(
+            "worker_service_time_seconds",
+            "From handler start to its end",
+            labels,
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.end_to_end = Histogram(
+            "worker_end_to_end_seconds",
+            "From commit to terminal state",
+            labels,
+            buckets=SECONDS,
+            registry=registry,
+        )
+        for task_type in (*sorted(self._types), UNKNOWN):
+            for family in (
+                self.processed,
+                self.failed,
+                self.retried,
+                self.queue_wait,
+                self.service_time,
+                self.end_to_end,
+            ):
+                family.labels(task_type)
+        self.lost_updates = Counter(
+            "worker_lost_updates_total",
+            "Outcomes that came too late: the task had another owner",
+            registry=registry,
+        )
+        self.unclaimable = Counter(
+            "worker_deliveries_unclaimable_total",
+            "Deliveries acknowledged without work: done, not due, or owned elsewhere",
+            registry=registry,
+        )
+        self.rowless = Counter(
+            "worker_deliveries_rowless_total",
+            "Deliveries that name no task this database knows",
+            registry=registry,
+        )
+        self.given_back = Counter(
+            "worker_tasks_given_back_total", "Claimed tasks returned unrun", registry=registry
+        )
+        self.leases_lost = Counter(
+            "worker_leases_lost_total", "Claims that ran out before their end", registry=registry
+        )
+        self.reconnects = Counter(
+            "worker_consumer_starts_total", "Times this worker began consuming", registry=registry
+        )
+        self.in_flight = Gauge(
+            "worker_tasks_in_flight", "Deliveries not yet acknowledged", registry=registry
+        )
+        self.running = Gauge("worker_tasks_running", "Handlers running now", registry=registry)
+        self.prefetch = Gauge("worker_prefetch", "Deliveries asked for", registry=registry)
+        self.claim_batch_size = Histogram(
+            "worker_claim_batch_size", "Tasks in one claim", buckets=BATCH_SIZES, registry=registry
+        )
+        self.finish_batch_size = Histogram(
+            "worker_finish_batch_size",
+            "Outcomes in one commit",
+            buckets=BATCH_SIZES,
+            registry=registry,
+        )
+        self.claim_seconds = Histogram(
+            "worker_claim_seconds", "Time of one claim", buckets=SECONDS, registry=registry
+        )
+        self.commit_seconds = Histogram(
+            "worker_commit_seconds",
+            "Time of one commit of outcomes",
+            buckets=SECONDS,
+            registry=registry,
+        )
+
+    def label(self, task_type: str) -> str:
+        """The label value for a task type: bounded, whatever clients submit."""
+        return task_type if task_type in self._types else UNKNOWN
+
+
+class RelayMetrics:
+    """What the relay counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.announced = Counter(
+            "relay_announced_total", "Messages confirmed by the broker", registry=registry
+        )
+        self.reannounced = Counter(
+            "relay_reannounced_total", "Forgotten tasks announced again", registry=registry
+        )
+        self.leases_expired = Counter(
+            "relay_leases_expired_total", "Claims taken from lost workers", registry=registry
+        )
+        self.tasks_recovered = Counter(
+            "relay_tasks_recovered_total", "Tasks brought back from lost claims", registry=registry
+        )
+        self.oldest_age = Gauge(
+            "relay_outbox_oldest_age_seconds",
+            "Waiting time of the oldest due message",
+            registry=registry,
+        )
+        self.loop_errors = Counter(
+            "relay_loop_errors_total", "Passes that failed", ["loop"], registry=registry
+        )
+        for loop in ("outbox", "leases", "reannounce"):
+            self.loop_errors.labels(loop)

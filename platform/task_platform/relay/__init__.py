@@ -1,0 +1,1 @@
+"""Background maintenance: whatever was committed but not announced, and whatever was lost."""

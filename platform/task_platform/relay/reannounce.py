@@ -1,0 +1,100 @@
+"""Announcing the forgotten: a purged queue or a lost broker must not lose a task.
+
+A task is forgotten when it is QUEUED and due, has no outbox row, and the queue shows nothing ready:
+then no message of it exists, or one that some worker is about to be rid of. Announcing too much is
+harmless, because a task can only be claimed once.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from time import monotonic, time
+from uuid import UUID
+
+import structlog
+from aiormq.channel import Channel
+
+from task_platform.broker import client, topology
+from task_platform.errors import BrokerUnavailable
+from task_platform.metrics import RelayMetrics
+from task_platform.settings import Settings
+from task_platform.storage.outbox import reannounce
+from task_platform.storage.pool import Pool
+
+log = structlog.get_logger()
+
+_WINDOW = 10_000
+_START = UUID(int=0)
+# Ids are made before their commit, by clocks that differ: nothing this young is taken as history.
+_SETTLED_AFTER_S = 60.0
+
+
+class Reannouncer:
+    """Walks the ids from a low-water mark, below which every task is known to be terminal."""
+
+    def __init__(self, pool: Pool, settings: Settings, metrics: RelayMetrics) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._metrics = metrics
+        self._mark = _START
+        self._not_before = 0.0
+        self._connection = AsyncExitStack()
+        self._channel: Channel | None = None
+
+    async def run_pass(self) -> bool:
+        """Look through all open tasks once, if the queue is empty. Never asks to be repeated.
+
+        Raises DatabaseUnavailable, BrokerUnavailable.
+        """
+        if monotonic() < self._not_before or not await self._queue_is_empty():
+            return False
+        age_s = self._settings.reannounce_age_s
+        after, announced, mark_is_open = self._mark, 0, False
+        # A task whose id is younger than the age cannot have been due for so long.
+        before = _uuid7_floor(time() - age_s)
+        while True:
+            window = await reannounce(
+                self._pool, after=after, before=before, window=_WINDOW, age_s=age_s
+            )
+            announced += window.announced
+            if window.last_scanned is None:
+                break
+            if not mark_is_open:
+                self._advance_mark(window.first_open, window.last_scanned)
+                mark_is_open = window.first_open is not None
+            after = window.last_scanned
+        if announced:
+            self._metrics.reannounced.inc(announced)
+            log.warning("announced forgotten tasks again", tasks=announced)
+            self._not_before = monotonic() + self._settings.reannounce_every_s
+        return False
+
+    async def close(self) -> None:
+        """Let the connection go."""
+        self._channel = None
+        await self._connection.aclose()
+
+    def _advance_mark(self, first_open: UUID | None, last_scanned: UUID) -> None:
+        candidate = last_scanned if first_open is None else UUID(int=first_open.int - 1)
+        self._mark = max(self._mark, min(candidate, _uuid7_floor(time() - _SETTLED_AFTER_S)))
+
+    async def _queue_is_empty(self) -> bool:
+        if self._channel is None or self._channel.is_closed:
+            await self.close()
+            connection = await self._connection.enter_async_context(
+                client.connected(self._settings, name="relay probe")
+            )
+            self._channel = await client.open_channel(connection, confirms=False)
+            await client.declare_all(self._channel, self._settings)
+        try:
+            depth = await client.queue_depth(self._channel, topology.TASKS)
+        except BrokerUnavailable:
+            # A missing queue closes the channel; the next pass declares it again.
+            self._channel = None
+            raise
+        return depth.ready == 0
+
+
+def _uuid7_floor(unix_s: float) -> UUID:
+    """The lowest UUIDv7 of an instant (RFC 9562: the first 48 bits are unix milliseconds)."""
+    return UUID(int=int(unix_s * 1_000) << 80)

@@ -1,0 +1,193 @@
+"""The contract of every long-running process: start, ready, drain on SIGTERM, exit 0."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+
+import structlog
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from task_platform.errors import ConfigurationError, DatabaseUnavailable
+from task_platform.logs import configure_logging
+from task_platform.metrics import new_registry
+from task_platform.settings import Settings
+from task_platform.storage.migrate import is_current
+from task_platform.storage.pool import Pool, open_pool
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Readiness:
+    """What this process is waiting for; ready when nothing is left."""
+
+    waiting_for: set[str] = field(default_factory=lambda: {"start"})
+
+    def is_ready(self) -> bool:
+        return not self.waiting_for
+
+    def set(self, condition: str, met: bool) -> None:
+        """Note whether a condition of readiness is met."""
+        (self.waiting_for.discard if met else self.waiting_for.add)(condition)
+
+
+@dataclass
+class Service:
+    """What a process is given to live by.
+
+    stopping: set on SIGTERM or SIGINT.
+    """
+
+    name: str
+    settings: Settings
+    registry: CollectorRegistry = field(default_factory=new_registry)
+    readiness: Readiness = field(default_factory=Readiness)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    scraped: asyncio.Event = field(default_factory=asyncio.Event)
+    was_ever_scraped: bool = False
+
+    def ops_routes(self) -> list[Route]:
+        """`/healthz` (alive), `/readyz` (able to do its work now) and `/metrics`."""
+
+        async def healthz(_: Request) -> Response:
+            return PlainTextResponse("ok")
+
+        async def readyz(_: Request) -> Response:
+            waiting = sorted(self.readiness.waiting_for)
+            return JSONResponse(
+                {"ready": not waiting, "waiting_for": waiting}, 503 if waiting else 200
+            )
+
+        async def metrics(_: Request) -> Response:
+            body = generate_latest(self.registry)
+            self.was_ever_scraped = True
+            self.scraped.set()
+            return Response(body, media_type=CONTENT_TYPE_LATEST)
+
+        return [
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+        ]
+
+    async def await_last_scrape(self) -> None:
+        """Stay until the final counts have been read, if anybody reads them at all."""
+        self.scraped.clear()
+        if self.was_ever_scraped:
+            try:
+                async with asyncio.timeout(self.settings.final_scrape_wait_s):
+                    await self.scraped.wait()
+            except TimeoutError:
+                log.warning("nobody came to read the final counts")
+
+
+class _EmbeddedServer(uvicorn.Server):
+    """uvicorn without its own signal handling: the service decides when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
+    """Serve the app for the time of the block; yields the port.
+
+    Raises ConfigurationError when the address cannot be bound.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    server = _EmbeddedServer(
+        uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+    )
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
+
+
+async def database_when_current(service: Service, *, size: int | None = None) -> Pool | None:
+    """A pool on a database whose schema is current; None when told to stop while waiting."""
+    service.readiness.set("database", met=False)
+    complaint = ""
+    while not service.stopping.is_set():
+        pool = None
+        try:
+            pool = await open_pool(service.settings, process=service.name, size=size)
+            if await is_current(pool):
+                service.readiness.set("database", met=True)
+                return pool
+            reason = "the schema is not migrated yet: run `task-platform migrate`"
+        except DatabaseUnavailable as error:
+            reason = str(error)
+        if pool is not None:
+            await pool.close()
+        if reason != complaint:
+            log.warning("waiting for the database", reason=reason)
+            complaint = reason
+        await stopped_within(service, 0.5)
+    return None
+
+
+async def stopped_within(service: Service, seconds: float) -> bool:
+    """Wait, at most so long; True when the service was told to stop."""
+    try:
+        async with asyncio.timeout(seconds):
+            await service.stopping.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def run(
+    name: str, settings: Settings, work: Callable[[Service], Awaitable[None]], *, ops: bool = True
+) -> None:
+    """Run `work` until it ends: it watches `service.stopping`, drains and returns.
+
+    ops: serve health and metrics on the ops port (the API serves them itself).
+    """
+    configure_logging(settings.log_level, process=name)
+    service = Service(name, settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.stopping.set)
+    started = monotonic()
+    log.info("starting", settings=settings.printable())
+    if ops:
+        app = Starlette(routes=service.ops_routes())
+        async with serving(app, settings.ops_host, settings.ops_port) as port:
+            log.info("health and metrics", port=port)
+            await work(service)
+            await service.await_last_scrape()
+    else:
+        await work(service)
+    log.info("stopped", after_s=round(monotonic() - started, 1))

@@ -1,0 +1,107 @@
+"""Settings: read from `TASK_PLATFORM_*` variables, checked at start, frozen."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from task_platform.domain.retry import RetryPolicy
+from task_platform.errors import ConfigurationError
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Settings(BaseSettings):
+    """One process's settings. A bad value stops the process with a message naming the variable."""
+
+    model_config = SettingsConfigDict(env_prefix="TASK_PLATFORM_", frozen=True, extra="ignore")
+
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://task_platform@127.0.0.1:5432/task_platform"),
+        description="Postgres, as a libpq URL.",
+    )
+    database_pool_size: int = Field(4, ge=2, le=100, description="Connections of one process.")
+    database_timeout_s: Seconds = Field(10.0, description="Longest a statement may take.")
+    amqp_url: SecretStr = Field(
+        SecretStr("amqp://guest:guest@127.0.0.1:5672/"), description="RabbitMQ, vhost included."
+    )
+    broker_heartbeat_s: int = Field(
+        10, ge=1, le=600, description="AMQP heartbeat; a dead link is noticed after about three."
+    )
+    publish_timeout_s: Seconds = Field(5.0, description="Longest wait for a batch's confirms.")
+    queue_type: Literal["quorum", "classic"] = Field(
+        "quorum", description="Type of the `tasks` queue; must not change on a living queue."
+    )
+
+    api_host: str = Field("127.0.0.1", description="Address the API binds.")
+    api_port: int = Field(8000, ge=0, le=65_535, description="Port of the API.")
+    ops_host: str = Field("127.0.0.1", description="Address of health and metrics.")
+    ops_port: int = Field(
+        9101, ge=0, le=65_535, description="Port of health and metrics (worker, relay); 0: any."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info")
+
+    max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest request body.")
+    max_batch_body_bytes: int = Field(16_000_000, ge=1_000, description="Largest body of a batch.")
+    commit_concurrency: int = Field(2, ge=1, le=32, description="Group commits in flight.")
+    commit_backlog: int = Field(20_000, ge=1, description="Submissions waiting before 503.")
+    submit_timeout_s: Seconds = Field(10.0, description="Longest a submission waits; then 503.")
+    idempotency_ttl_s: float = Field(
+        86_400.0, gt=0, description="Seconds for which an idempotency key is remembered."
+    )
+
+    worker_concurrency: int = Field(10, ge=1, le=1_000, description="Handlers running at once.")
+    handlers: str = Field("", description="Modules with handlers of your own, comma-separated.")
+    lease_s: Seconds = Field(10.0, description="A claim's time limit.")
+    renew_s: Seconds = Field(3.0, description="How often a worker renews its leases.")
+    retry_base_s: Seconds = Field(1.0, description="Delay scale of the first retry.")
+    retry_cap_s: Seconds = Field(300.0, description="Longest delay between two attempts.")
+    drain_grace_s: float = Field(
+        10.0, ge=0, description="How long running handlers may finish after SIGTERM."
+    )
+    final_scrape_wait_s: float = Field(
+        5.0, ge=0, description="How long a drained process waits to be scraped a last time."
+    )
+
+    outbox_grace_s: Seconds = Field(
+        2.0, description="How long a committed batch is left to the API before the relay sends it."
+    )
+    relay_poll_s: Seconds = Field(0.1, description="How often the relay looks for due messages.")
+    reaper_interval_s: Seconds = Field(1.0, description="How often lost leases are looked for.")
+    reannounce_age_s: Seconds = Field(
+        10.0, description="How long a due task may lie unannounced before it is announced again."
+    )
+    reannounce_every_s: Seconds = Field(
+        30.0, description="Pause after a pass that announced something again."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.renew_s * 2 > self.lease_s:
+            raise ValueError("renew_s must be at most half of lease_s")
+        if self.retry_base_s > self.retry_cap_s:
+            raise ValueError("retry_base_s must not exceed retry_cap_s")
+        return self
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        return RetryPolicy(base_s=self.retry_base_s, cap_s=self.retry_cap_s)
+
+    def printable(self) -> dict[str, object]:
+        """The settings for the log, secrets masked."""
+        return self.model_dump(mode="json")
+
+
+def load_settings() -> Settings:
+    """Settings of this process. Raises ConfigurationError naming every bad variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'TASK_PLATFORM_' + '_'.join(map(str, e['loc'])).upper() if e['loc'] else 'settings'}"
+            f": {e['msg']}"
+            for e in error.errors()
+        )
+        raise ConfigurationError(problems) from None

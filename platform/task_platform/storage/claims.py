@@ -1,0 +1,85 @@
+"""Claims and their leases: who may run a task, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from task_platform.domain.task import ClaimedTask
+from task_platform.domain.transitions import Event, sources, target
+from task_platform.storage.pool import Pool, fetch
+from task_platform.storage.rows import claimed_task_from_row
+
+_CLAIM_FROM, _CLAIM_TO = sources(Event.CLAIMED), target(Event.CLAIMED)
+_EXPIRE_FROM, _EXPIRE_TO = sources(Event.LEASE_EXPIRED), target(Event.LEASE_EXPIRED)
+_RETURN_FROM, _RETURN_TO = sources(Event.GIVEN_BACK), target(Event.GIVEN_BACK)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim.
+
+    claim_id: the lease that covers `tasks`; None when nothing was taken.
+    must_be_alone: tasks that were left, because they may only be claimed alone.
+    Ids in neither cannot be claimed by this delivery.
+    """
+
+    claim_id: int | None
+    tasks: tuple[ClaimedTask, ...]
+    must_be_alone: frozenset[UUID]
+
+
+async def claim_tasks(
+    pool: Pool, ids: Collection[UUID], *, owner: str, lease_s: float, alone: bool = False
+) -> Claim:
+    """Take what can be taken of these tasks under one lease. Raises DatabaseUnavailable."""
+    rows = await fetch(
+        pool, "claim_tasks", list(ids), _CLAIM_FROM, _CLAIM_TO, owner, lease_s, alone
+    )
+    taken = [row for row in rows if row["fence"] is not None]
+    return Claim(
+        claim_id=taken[0]["claim_id"] if taken else None,
+        tasks=tuple(claimed_task_from_row(row) for row in taken),
+        must_be_alone=frozenset(row["id"] for row in rows if row["fence"] is None),
+    )
+
+
+async def existing_tasks(pool: Pool, ids: Collection[UUID]) -> set[UUID]:
+    """Those of the ids that have a row. Raises DatabaseUnavailable."""
+    return {row["id"] for row in await fetch(pool, "existing_tasks", list(ids))}
+
+
+async def renew_claims(
+    pool: Pool, claim_ids: Collection[int], *, owner: str, lease_s: float
+) -> set[int]:
+    """Lengthen these leases; returns those that still exist. Raises DatabaseUnavailable."""
+    rows = await fetch(pool, "renew_claims", owner, list(claim_ids), lease_s)
+    return {row["id"] for row in rows}
+
+
+async def give_back(
+    pool: Pool, tasks: Sequence[ClaimedTask], *, closed_claims: Sequence[int]
+) -> set[UUID]:
+    """Return tasks uncharged, announced at once. Returns those that were still held."""
+    rows = await fetch(
+        pool,
+        "give_back",
+        [task.id for task in tasks],
+        [task.fence for task in tasks],
+        _RETURN_FROM,
+        _RETURN_TO,
+        list(closed_claims),
+    )
+    return {row["id"] for row in rows}
+
+
+async def expire_leases(pool: Pool, *, limit: int = 100) -> tuple[int, int]:
+    """Bring back the tasks of lost claims; returns how many (claims, tasks)."""
+    (row,) = await fetch(pool, "expire_leases", _EXPIRE_FROM, _EXPIRE_TO, limit)
+    return row["claims"], row["tasks"]
+
+
+async def bury_rowless(pool: Pool, task_id: UUID) -> None:
+    """Dead-letter a message that names no task. Raises DatabaseUnavailable."""
+    await fetch(pool, "bury_rowless", task_id)

@@ -1,0 +1,99 @@
+"""Finishing attempts: a batch of outcomes becomes durable in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from task_platform.domain.task import ClaimedTask
+from task_platform.domain.transitions import Event, sources, target
+from task_platform.storage.pool import Pool, fetch
+
+_DONE_FROM, _DONE_TO = sources(Event.COMPLETED), target(Event.COMPLETED)
+_RETRY_FROM, _RETRY_TO = sources(Event.FAILED_RETRYABLE), target(Event.FAILED_RETRYABLE)
+_DEAD_FROM, _DEAD_TO = sources(Event.EXHAUSTED), target(Event.EXHAUSTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """An attempt that succeeded. result: JSON text. Times are by the database's clock."""
+
+    task: ClaimedTask
+    result: str
+    started_at: datetime
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that did not.
+
+    retry_in_s: seconds until the next attempt, or None when there will be none.
+    """
+
+    task: ClaimedTask
+    error_type: str
+    message: str
+    retry_in_s: float | None
+    started_at: datetime
+    ended_at: datetime
+
+    @property
+    def is_dead(self) -> bool:
+        return self.retry_in_s is None
+
+
+async def finish_succeeded(
+    pool: Pool, successes: Sequence[Success], *, closed_claims: Sequence[int]
+) -> set[UUID]:
+    """Record successes; returns the ids that were still ours.
+
+    Raises DatabaseUnavailable, BadData.
+    """
+    rows = await fetch(
+        pool,
+        "finish_succeeded",
+        [success.task.id for success in successes],
+        [success.task.fence for success in successes],
+        [success.result for success in successes],
+        [success.started_at for success in successes],
+        _DONE_FROM,
+        _DONE_TO,
+        list(closed_claims),
+    )
+    return {row["id"] for row in rows}
+
+
+async def finish_unsuccessful(
+    pool: Pool, failures: Sequence[Failure], *, worker: str, closed_claims: Sequence[int]
+) -> set[UUID]:
+    """Record failed attempts, each retried or dead; returns the ids that were still ours."""
+    rows = await fetch(
+        pool,
+        "finish_unsuccessful",
+        [failure.task.id for failure in failures],
+        [failure.task.fence for failure in failures],
+        [failure.is_dead for failure in failures],
+        [failure.retry_in_s or 0.0 for failure in failures],
+        [error_json(failure.error_type, failure.message) for failure in failures],
+        [failure.error_type for failure in failures],
+        [failure.message for failure in failures],
+        [failure.started_at for failure in failures],
+        [failure.ended_at for failure in failures],
+        worker,
+        _RETRY_FROM,
+        _RETRY_TO,
+        _DEAD_FROM,
+        _DEAD_TO,
+        list(closed_claims),
+    )
+    return {row["id"] for row in rows}
+
+
+def error_json(error_type: str, message: str) -> str:
+    """The stored form of an error."""
+    return msgspec.json.encode({"type": error_type, "message": message}).decode()

@@ -1,0 +1,104 @@
+-- name: claim_tasks
+-- Take tasks under one lease: every due one of $1 that nobody else is touching.
+-- Isolated tasks are only taken when $6 says that they are claimed alone; otherwise they come back
+-- with a null fence. Ids that do not come back at all cannot be claimed by this delivery.
+-- $1 ids uuid[], $2 prior_states text[], $3 state text, $4 owner text, $5 lease_s float8,
+-- $6 alone boolean
+with found as (
+    select id, isolate, attempts > max_retries as exhausted
+    from tasks
+    where id = any($1::uuid[]) and state = any($2::text[]) and due_at <= now()
+    for update skip locked
+),
+claimed as (
+    update tasks t
+    set state = $3,
+        fence = fence + 1,
+        attempts = attempts + case when f.exhausted then 0 else 1 end,
+        started_at = now()
+    from found f
+    where t.id = f.id and (not f.isolate or $6::boolean)
+    returning t.id, t.task_type, t.payload, t.max_retries, t.attempts, t.fence,
+        t.created_at, t.due_at, f.exhausted
+),
+lease as (
+    insert into claims (owner, task_ids, fences, expires_at)
+    select $4, array_agg(id), array_agg(fence), now() + $5::float8 * interval '1 second'
+    from claimed
+    having count(*) > 0
+    returning id
+)
+select f.id, c.task_type, c.payload, c.max_retries, c.attempts, c.fence, c.exhausted,
+    c.created_at, c.due_at, now() as claimed_at, lease.id as claim_id
+from found f
+left join claimed c using (id)
+left join lease on true;
+
+-- name: existing_tasks
+-- Which of these ids have a row at all.
+-- $1 ids uuid[]
+select id from tasks where id = any($1::uuid[]);
+
+-- name: renew_claims
+-- Lengthen the owner's leases; a claim that does not come back was lost to the reaper.
+-- $1 owner text, $2 claim_ids bigint[], $3 lease_s float8
+update claims
+set expires_at = now() + $3::float8 * interval '1 second'
+where owner = $1 and id = any($2::bigint[])
+returning id;
+
+-- name: expire_leases
+-- Bring back the tasks of lost claims. A task lost in company is not charged for the attempt and
+-- is claimed alone from now on; a task lost while alone stays charged, so that one which kills its
+-- worker runs out of attempts.
+-- $1 prior_states text[], $2 state text, $3 limit bigint
+with expired as (
+    delete from claims
+    where id in (
+        select id from claims
+        where expires_at < now()
+        order by id
+        limit $3
+        for update skip locked
+    )
+    returning owner, task_ids, fences
+),
+members as (
+    select e.owner, cardinality(e.task_ids) > 1 as in_company, m.id, m.fence
+    from expired e, unnest(e.task_ids, e.fences) as m (id, fence)
+),
+lost as (
+    update tasks t
+    set state = $2,
+        attempts = attempts - case when m.in_company then 1 else 0 end,
+        isolate = isolate or m.in_company
+    from members m
+    where t.id = m.id and t.fence = m.fence and t.state = any($1::text[])
+    returning t.id, t.fence, t.attempts + case when m.in_company then 1 else 0 end as attempt,
+        t.started_at, m.owner
+),
+history as (
+    insert into attempt_failures
+        (task_id, fence, attempt, worker, started_at, ended_at, outcome, error_type, message)
+    select id, fence, attempt, owner, started_at, now(), 'worker_lost', 'WorkerLost',
+        'the lease ran out: the worker died or lost its database'
+    from lost
+    on conflict do nothing
+),
+announced as (
+    insert into outbox (queue, task_ids, due_at, available_at)
+    select 'tasks', array_agg(id), now(), now() from lost having count(*) > 0
+)
+select (select count(*) from expired) as claims, (select count(*) from lost) as tasks;
+
+-- name: bury_rowless
+-- Dead-letter a message that names no task: it is listed, and announced on the dead letter queue.
+-- $1 task_id uuid
+with buried as (
+    insert into dead_letters (task_id, reason, failed_at)
+    values ($1, 'NoSuchTask', now())
+    on conflict do nothing
+    returning task_id
+)
+insert into outbox (queue, task_ids, due_at, available_at)
+select 'tasks.dlq', array[task_id], now(), now() from buried;

@@ -1,0 +1,87 @@
+-- name: finish_succeeded
+-- Record a batch of successes, and close the claims that are done with.
+-- Ids that do not come back had been lost: somebody else owns them now.
+-- $1 ids uuid[], $2 fences bigint[], $3 results text[], $4 started_at timestamptz[],
+-- $5 prior_states text[], $6 state text, $7 closed_claims bigint[]
+with finished as (
+    update tasks t
+    set state = $6,
+        result = i.result::json,
+        error = null,
+        started_at = i.started_at,
+        finished_at = now()
+    from unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[])
+        as i (id, fence, result, started_at)
+    where t.id = i.id and t.fence = i.fence and t.state = any($5::text[])
+    returning t.id
+),
+closed as (
+    delete from claims where id = any($7::bigint[])
+)
+select id from finished;
+
+-- name: finish_unsuccessful
+-- Record a batch of failed attempts: each is retried when due, or dead.
+-- $1 ids uuid[], $2 fences bigint[], $3 dead boolean[], $4 delays_s float8[], $5 errors text[],
+-- $6 error_types text[], $7 messages text[], $8 started_at timestamptz[], $9 ended_at timestamptz[],
+-- $10 worker text, $11 retry_prior_states text[], $12 retry_state text,
+-- $13 dead_prior_states text[], $14 dead_state text, $15 closed_claims bigint[]
+with changed as (
+    update tasks t
+    set state = case when i.dead then $14 else $12 end,
+        due_at = case when i.dead then t.due_at
+            else now() + i.delay_s * interval '1 second' end,
+        error = i.error::json,
+        started_at = i.started_at,
+        finished_at = case when i.dead then now() end
+    from unnest(
+        $1::uuid[], $2::bigint[], $3::boolean[], $4::float8[], $5::text[], $6::text[], $7::text[],
+        $8::timestamptz[], $9::timestamptz[]
+    ) as i (id, fence, dead, delay_s, error, error_type, message, started_at, ended_at)
+    where t.id = i.id and t.fence = i.fence
+        and t.state = any(case when i.dead then $13::text[] else $11::text[] end)
+    returning t.id, t.fence, t.attempts, t.due_at, i.dead, i.error_type, i.message,
+        i.started_at, i.ended_at
+),
+history as (
+    insert into attempt_failures
+        (task_id, fence, attempt, worker, started_at, ended_at, outcome, error_type, message)
+    select id, fence, attempts, $10, started_at, ended_at,
+        case when dead then 'dead' else 'retried' end, error_type, message
+    from changed
+    on conflict do nothing
+),
+dead as (
+    insert into dead_letters (task_id, reason, failed_at)
+    select id, error_type, now() from changed where dead
+),
+announced as (
+    insert into outbox (queue, task_ids, due_at, available_at)
+    select 'tasks', array[id], due_at, due_at from changed where not dead
+    union all
+    select 'tasks.dlq', array_agg(id), now(), now() from changed where dead having count(*) > 0
+),
+closed as (
+    delete from claims where id = any($15::bigint[])
+)
+select id, dead from changed;
+
+-- name: give_back
+-- Return claimed tasks that were not run to an end, uncharged, for another worker to take at once.
+-- $1 ids uuid[], $2 fences bigint[], $3 prior_states text[], $4 state text,
+-- $5 closed_claims bigint[]
+with returned as (
+    update tasks t
+    set state = $4, attempts = attempts - 1
+    from unnest($1::uuid[], $2::bigint[]) as i (id, fence)
+    where t.id = i.id and t.fence = i.fence and t.state = any($3::text[])
+    returning t.id
+),
+announced as (
+    insert into outbox (queue, task_ids, due_at, available_at)
+    select 'tasks', array_agg(id), now(), now() from returned having count(*) > 0
+),
+closed as (
+    delete from claims where id = any($5::bigint[])
+)
+select id from returned;

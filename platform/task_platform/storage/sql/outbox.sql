@@ -1,0 +1,63 @@
+-- name: claim_outbox_rows
+-- Take rows that are due, hiding them from other relays for a while.
+-- No lock is held while the broker answers: whoever dies with a row leaves it to reappear.
+-- $1 limit bigint, $2 hide_s float8
+update outbox
+set available_at = now() + $2::float8 * interval '1 second'
+where id in (
+    select id from outbox
+    where available_at <= now()
+    order by available_at
+    limit $1
+    for update skip locked
+)
+returning id, queue, task_ids;
+
+-- name: delete_outbox_rows
+-- Forget rows whose messages are all confirmed.
+-- $1 ids bigint[]
+delete from outbox where id = any($1::bigint[]);
+
+-- name: shrink_outbox_row
+-- Keep only the unconfirmed part of a row, and make it due again.
+-- $1 id bigint, $2 unconfirmed uuid[], $3 delay_s float8
+update outbox
+set task_ids = $2, available_at = now() + $3::float8 * interval '1 second'
+where id = $1;
+
+-- name: release_outbox_rows
+-- Make rows due again of which nothing was confirmed.
+-- $1 ids bigint[], $2 delay_s float8
+update outbox
+set available_at = now() + $2::float8 * interval '1 second'
+where id = any($1::bigint[]);
+
+-- name: oldest_unsent_age
+-- Seconds for which the oldest due row has been waiting; 0 when there is none.
+select coalesce(extract(epoch from now() - min(due_at)), 0)::float8
+from outbox
+where due_at <= now();
+
+-- name: reannounce
+-- Announce again the tasks that nobody will otherwise remember: due, QUEUED, without an outbox row.
+-- Looks at one window of ids and says where it ended, and where the first open task stood.
+-- $1 after uuid, $2 before uuid (both exclusive), $3 window bigint, $4 age_s float8, $5 state text,
+-- $6 terminal text[]
+with scanned as materialized (
+    select id, state, due_at from tasks where id > $1 and id < $2 order by id limit $3
+),
+forgotten as (
+    select id
+    from scanned
+    where state = $5
+        and due_at < now() - $4::float8 * interval '1 second'
+        and id not in (select unnest(task_ids) from outbox where queue = 'tasks')
+),
+announced as (
+    insert into outbox (queue, task_ids, due_at, available_at)
+    select 'tasks', array_agg(id), now(), now() from forgotten having count(*) > 0
+)
+select
+    (select count(*) from forgotten) as announced,
+    (select id from scanned order by id desc limit 1) as last_scanned,
+    (select id from scanned where state <> all($6::text[]) order by id limit 1) as first_open;

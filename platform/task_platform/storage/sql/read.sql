@@ -1,0 +1,33 @@
+-- name: get_task
+-- One task of a tenant.
+-- $1 tenant text, $2 id uuid
+select * from tasks where tenant = $1 and id = $2;
+
+-- name: list_tasks
+-- Newest first, within one bounded window of ids, so that a rare state never scans all history.
+-- Every row repeats where the window ended and whether it was full.
+-- $1 tenant text, $2 before uuid (null: the newest), $3 window bigint, $4 state text (null: any),
+-- $5 task_type text (null: any), $6 limit bigint
+with scanned as materialized (
+    select id, tenant, state, task_type
+    from tasks
+    where $2::uuid is null or id < $2
+    order by id desc
+    limit $3
+),
+matching as (
+    select id from scanned
+    where tenant = $1
+        and ($4::text is null or state = $4)
+        and ($5::text is null or task_type = $5)
+    order by id desc
+    limit $6
+),
+edge as (
+    select (select count(*) from scanned) as scanned,
+        (select id from scanned order by id limit 1) as last_scanned
+)
+select edge.scanned, edge.last_scanned, t.*
+from edge
+left join (select tasks.* from tasks join matching using (id)) t on true
+order by t.id desc;

@@ -1,0 +1,1 @@
+"""Workers: claim in batches, run, finish in batches, acknowledge after the commit."""

@@ -1,0 +1,231 @@
+"""Consuming, and proof of it: a supervised connection that knows whether it has a consumer.
+
+One consumer on one channel. Every new channel is a new generation: deliveries of an older one were
+already given back by the broker, so their tags are never used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic
+from uuid import UUID
+
+import structlog
+from aiormq.abc import AbstractConnection, DeliveredMessage
+from aiormq.channel import Channel
+
+from task_platform import wire
+from task_platform.broker import client, topology
+from task_platform.domain.deliveries import AckLedger
+from task_platform.errors import BrokerUnavailable, ConfigurationError
+from task_platform.metrics import WorkerMetrics
+from task_platform.settings import Settings
+from task_platform.worker.work import Delivery
+
+log = structlog.get_logger()
+
+WATCH_EVERY_S = 1.0
+STALLED_AFTER_S = 10.0
+_MAX_BACKOFF_S = 5.0
+_NO_TASK = UUID(int=0)
+
+
+class Consumer:
+    """Deliveries of the `tasks` queue, and their acknowledgements.
+
+    on_change: called whenever consuming starts or stops, with whether it goes on.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: WorkerMetrics,
+        *,
+        worker: str,
+        prefetch: int,
+        on_change: Callable[[bool], None],
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._worker = worker
+        self._prefetch = prefetch
+        self._on_change = on_change
+        self._generation = 0
+        self._ledger = AckLedger()
+        self._inbox: deque[Delivery] = deque()
+        self._unreadable: list[Delivery] = []
+        self._channel: Channel | None = None
+        self._consumer_tag = ""
+        self._is_cancelled = asyncio.Event()
+        self._is_stopped = False
+        self._last_delivery = monotonic()
+        self._lock = asyncio.Lock()
+        self.arrived = asyncio.Event()
+        metrics.in_flight.set_function(lambda: self._ledger.unacknowledged)
+        metrics.prefetch.set(prefetch)
+
+    async def run(self) -> None:
+        """Consume until stopped, connecting again whenever the link is lost."""
+        failures = 0
+        while not self._is_stopped:
+            try:
+                async with client.connected(self._settings, name=self._worker) as connection:
+                    await self._start(connection)
+                    failures = 0
+                    await self._watch(connection)
+            except (BrokerUnavailable, ConfigurationError) as error:
+                log.warning("not consuming", error=str(error)[:200], failures=failures)
+            finally:
+                self._forget_channel()
+            failures += 1
+            pause_s = min(_MAX_BACKOFF_S, 0.1 * 2 ** min(failures, 10))
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+
+    def take(self, count: int) -> list[Delivery]:
+        """Up to `count` deliveries, oldest first."""
+        taken = [self._inbox.popleft() for _ in range(min(count, len(self._inbox)))]
+        if not self._inbox:
+            self.arrived.clear()
+        return taken
+
+    def put_back(self, delivery: Delivery) -> None:
+        """Offer a delivery again that was taken too early."""
+        if delivery.generation == self._generation:
+            self._inbox.append(delivery)
+            self.arrived.set()
+
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge deliveries of the living channel; the broker has taken back the others."""
+        async with self._lock:
+            channel = self._channel
+            unreadable, self._unreadable = self._unreadable, []
+            for delivery in (*deliveries, *unreadable):
+                if delivery.generation == self._generation:
+                    self._ledger.finished(delivery.tag)
+            if channel is None:
+                return
+            acks = self._ledger.due()
+            try:
+                with client.translated_errors():
+                    if acks.upto is not None:
+                        await channel.basic_ack(acks.upto, multiple=True, wait=False)
+                    for tag in acks.singles:
+                        await channel.basic_ack(tag, wait=False)
+            except BrokerUnavailable:
+                # The channel is gone and its deliveries with it; `run` is about to notice.
+                return
+
+    async def set_prefetch(self, prefetch: int) -> None:
+        """Ask for more or fewer deliveries: a new limit only holds for a new consumer."""
+        if prefetch == self._prefetch:
+            return
+        self._prefetch = prefetch
+        self._metrics.prefetch.set(prefetch)
+        async with self._lock:
+            if self._channel is None:
+                return
+            try:
+                with client.translated_errors():
+                    await self._channel.basic_cancel(
+                        self._consumer_tag, timeout=client.CONNECT_TIMEOUT_S
+                    )
+                    await self._consume(self._channel)
+            except BrokerUnavailable as error:
+                log.warning("could not change the prefetch", error=str(error)[:200])
+                self._is_cancelled.set()
+
+    async def stop(self) -> None:
+        """Take nothing new; the channel stays open for acknowledgements."""
+        self._is_stopped = True
+        async with self._lock:
+            if self._channel is None:
+                return
+            try:
+                with client.translated_errors():
+                    await self._channel.basic_cancel(
+                        self._consumer_tag, timeout=client.CLOSE_TIMEOUT_S
+                    )
+            except BrokerUnavailable as error:
+                log.warning("could not cancel the consumer", error=str(error)[:200])
+        self._inbox.clear()
+        self.arrived.clear()
+
+    async def _start(self, connection: AbstractConnection) -> None:
+        channel = await client.open_channel(connection, confirms=False)
+        await client.declare_all(channel, self._settings)
+        channel.on_consumer_cancel_callbacks.add(lambda _: self._is_cancelled.set())
+        async with self._lock:
+            self._generation += 1
+            self._ledger = AckLedger()
+            self._is_cancelled.clear()
+            with client.translated_errors():
+                await self._consume(channel)
+            self._channel = channel
+        self._last_delivery = monotonic()
+        self._metrics.reconnects.inc()
+        self._on_change(True)
+        log.info("consuming", prefetch=self._prefetch, generation=self._generation)
+
+    async def _consume(self, channel: Channel) -> None:
+        generation = self._generation
+
+        async def on_message(message: DeliveredMessage) -> None:
+            self._receive(message, generation)
+
+        await channel.basic_qos(prefetch_count=self._prefetch, timeout=client.CONNECT_TIMEOUT_S)
+        answer = await channel.basic_consume(
+            topology.TASKS, on_message, timeout=client.CONNECT_TIMEOUT_S
+        )
+        self._consumer_tag = answer.consumer_tag or ""
+
+    def _receive(self, message: DeliveredMessage, generation: int) -> None:
+        tag = message.delivery_tag
+        if generation != self._generation or tag is None:
+            return
+        self._ledger.delivered(tag)
+        self._last_delivery = monotonic()
+        try:
+            task_id = wire.decode_message(message.body)
+        except wire.UnreadableMessage as error:
+            log.error("a message that is not ours is dropped", error=str(error)[:200])
+            self._metrics.rowless.inc()
+            self._unreadable.append(Delivery(_NO_TASK, tag, generation))
+        else:
+            self._inbox.append(Delivery(task_id, tag, generation))
+        self.arrived.set()
+
+    async def _watch(self, connection: AbstractConnection) -> None:
+        """Return or raise as soon as this connection no longer brings deliveries."""
+        channel = self._channel
+        assert channel is not None
+        probe: Channel | None = None
+        while not (connection.is_closed or channel.is_closed):
+            try:
+                async with asyncio.timeout(WATCH_EVERY_S):
+                    await self._is_cancelled.wait()
+                raise BrokerUnavailable("the broker cancelled the consumer")
+            except TimeoutError:
+                pass
+            if self._is_stopped or self._ledger.unacknowledged:
+                continue
+            if monotonic() - self._last_delivery < STALLED_AFTER_S:
+                continue
+            # Idle for a while: is there work that is not delivered to us?
+            if probe is None or probe.is_closed:
+                probe = await client.open_channel(connection, confirms=False)
+            depth = await client.queue_depth(probe, topology.TASKS)
+            if depth.ready and not self._ledger.unacknowledged:
+                raise BrokerUnavailable("messages are ready, and none is delivered")
+            self._last_delivery = monotonic()
+        raise BrokerUnavailable("the connection was closed")
+
+    def _forget_channel(self) -> None:
+        self._channel = None
+        self._generation += 1
+        self._ledger = AckLedger()
+        self._inbox.clear()
+        self.arrived.clear()
+        self._on_change(False)

@@ -1,0 +1,75 @@
+"""The leases of a worker: renewed while their tasks are open, given up when they are lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from task_platform.errors import DatabaseUnavailable
+from task_platform.metrics import WorkerMetrics
+from task_platform.settings import Settings
+from task_platform.storage.claims import renew_claims
+from task_platform.storage.pool import Pool
+from task_platform.worker.work import ClaimInHand
+
+log = structlog.get_logger()
+
+
+class Leases:
+    """Every claim this worker has in hand.
+
+    on_lost: called with a claim that the reaper took; its tasks belong to somebody else.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        settings: Settings,
+        metrics: WorkerMetrics,
+        *,
+        worker: str,
+        on_lost: Callable[[ClaimInHand], None],
+    ) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._metrics = metrics
+        self._worker = worker
+        self._on_lost = on_lost
+        self._in_hand: dict[int, ClaimInHand] = {}
+
+    def hold(self, claim: ClaimInHand) -> None:
+        """Renew this claim from now on."""
+        self._in_hand[claim.claim_id] = claim
+
+    def closed(self, claim_id: int) -> None:
+        """Forget a claim whose tasks are all finished."""
+        self._in_hand.pop(claim_id, None)
+
+    def claim_ids(self) -> list[int]:
+        """The claims that are still open."""
+        return list(self._in_hand)
+
+    async def run(self) -> None:
+        """Renew until cancelled."""
+        while True:
+            await asyncio.sleep(self._settings.renew_s)
+            asked = self.claim_ids()
+            if not asked:
+                continue
+            try:
+                kept = await renew_claims(
+                    self._pool, asked, owner=self._worker, lease_s=self._settings.lease_s
+                )
+            except DatabaseUnavailable as error:
+                # Either the database returns before the lease ends, or the reaper takes over.
+                log.warning("leases could not be renewed", error=str(error)[:200])
+                continue
+            for claim_id in set(asked) - kept:
+                claim = self._in_hand.pop(claim_id, None)
+                if claim is not None and claim.open_tasks > 0:
+                    claim.is_lost = True
+                    self._metrics.leases_lost.inc()
+                    log.warning("a lease ran out", claim_id=claim_id, tasks=claim.open_tasks)
+                    self._on_lost(claim)
