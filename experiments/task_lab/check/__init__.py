@@ -1,0 +1,1 @@
+"""Judging a run from what is on disk."""

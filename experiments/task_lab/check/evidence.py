@@ -1,0 +1,98 @@
+"""What the checks look at, read from the run folder alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pandas as pd
+
+from task_lab.history import Submission, read_history
+from task_lab.spec import Spec
+from task_lab.store import RunFolder
+
+_COUNTERS = ("processed", "failed")
+
+
+@dataclass(frozen=True)
+class InstanceCount:
+    """One instance's counter over the run: its first and last raw values, and how often it fell."""
+
+    first: float
+    last: float
+    resets: float
+
+    @property
+    def counted(self) -> float:
+        """What it counted between its first and its last scrape."""
+        return self.last - self.first
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A finished run.
+
+    history: one row per submitted task, columns of `Submission`.
+    tasks: the ledger, one row per task: id, state, attempts, max_retries, fence, result (JSON
+    text), created_at, started_at, finished_at (unix seconds, NaN where null), phase.
+    dead_letters: task_id, resolved_at. dlq_ids: the task ids that `tasks.dlq` holds.
+    prometheus: counter (processed, failed) → instance → its values; None where nothing was read.
+    generator_problems: why the generator may have been the limit.
+    """
+
+    spec: Spec
+    history: pd.DataFrame
+    tasks: pd.DataFrame
+    dead_letters: pd.DataFrame
+    dlq_ids: Sequence[str]
+    events: Sequence[Mapping[str, Any]]
+    prometheus: Mapping[str, Mapping[str, InstanceCount]] | None
+    generator_problems: Sequence[str] = field(default_factory=list)
+
+
+def read_evidence(folder: RunFolder) -> Evidence:
+    """The run's evidence. Raises FileNotFoundError where something was never collected."""
+    return Evidence(
+        spec=Spec.model_validate(folder.run()["params"]["resolved"]),
+        history=history_frame(folder),
+        tasks=pd.read_parquet(folder / "tasks.parquet"),
+        dead_letters=pd.read_parquet(folder / "dead_letters.parquet"),
+        dlq_ids=folder.read_json("dlq.json")["message_ids"],
+        events=folder.events(),
+        prometheus=_counters(folder),
+        generator_problems=folder.read_json("load.json")["reasons"],
+    )
+
+
+def history_frame(folder: RunFolder) -> pd.DataFrame:
+    """history.jsonl, one row per submitted task."""
+    rows = [msgspec.structs.astuple(one) for one in read_history(folder / "history.jsonl")]
+    return pd.DataFrame(rows, columns=list(Submission.__struct_fields__))
+
+
+def _counters(folder: RunFolder) -> dict[str, dict[str, InstanceCount]] | None:
+    counters: dict[str, dict[str, InstanceCount]] = {}
+    for counter in _COUNTERS:
+        first, last, resets = (
+            _by_instance(folder, f"{counter}_{end}") for end in ("first", "last", "resets")
+        )
+        if first is None or last is None or resets is None:
+            return None
+        counters[counter] = {
+            instance: InstanceCount(first[instance], last[instance], resets[instance])
+            for instance in last
+        }
+    return counters
+
+
+def _by_instance(folder: RunFolder, name: str) -> dict[str, float] | None:
+    """Last value of each instance's series; None where the query had no answer."""
+    try:
+        document = folder.read_json(f"metrics/{name}.json")
+    except FileNotFoundError:
+        return None
+    if "problem" in document:
+        return None
+    return {one["labels"]["instance"]: one["points"][-1][1] for one in document["series"]}

@@ -1,0 +1,75 @@
+"""From evidence on disk to a verdict on disk. Repeatable: nothing here needs the stack."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from task_lab.check.evidence import read_evidence
+from task_lab.check.invariants import run_checks
+from task_lab.check.submissions import class_submissions, three_counts
+from task_lab.check.verdict import Verdict, combine
+from task_lab.store import RunFolder
+
+_NEEDED = (
+    "history.jsonl",
+    "events.jsonl",
+    "load.json",
+    "tasks.parquet",
+    "checks.json",
+    "summary.json",
+)
+
+
+def check_run(folder: RunFolder) -> dict[str, Any]:
+    """Run every check and write checks.json; returns it.
+
+    Its `verdict` combines the checks; the run's own is written by `judge_run`, once the report's
+    parts are there as well. Raises FileNotFoundError where evidence was never collected.
+    """
+    evidence = read_evidence(folder)
+    checks = run_checks(evidence)
+    submissions = asdict(class_submissions(evidence))
+    del submissions["accepted_ids"]
+    document = {
+        "verdict": combine(check.verdict for check in checks),
+        "checks": [asdict(check) for check in checks],
+        "counts": three_counts(evidence),
+        "submissions": submissions,
+    }
+    folder.write_json("checks.json", document)
+    return document
+
+
+def judge_run(folder: RunFolder) -> Verdict:
+    """Write the run's verdict into run.json and return it.
+
+    A run that ended early keeps what it has (UNKNOWN, INTERRUPTED) unless it claims to have been
+    completed while required outputs are missing: that run is INVALID.
+    """
+    run = folder.run()
+    if run["ended"] == "interrupted":
+        return Verdict.INTERRUPTED
+    missing = missing_data(folder)
+    if missing:
+        verdict, reason = Verdict.INVALID, f"missing: {', '.join(missing)}"
+    elif run["ended"] != "completed":
+        verdict, reason = Verdict.UNKNOWN, "the run ended early"
+    else:
+        document = folder.read_json("checks.json")
+        verdict = Verdict(document["verdict"])
+        reason = "; ".join(
+            f"{check['name']}: {check['detail']}"
+            for check in document["checks"]
+            if check["verdict"] != Verdict.PASS
+        )
+    folder.update_run(verdict=verdict, reason=reason)
+    return verdict
+
+
+def missing_data(folder: RunFolder) -> list[str]:
+    """Required outputs of a complete run that are not there."""
+    missing = [name for name in _NEEDED if not (folder / name).exists()]
+    if not any((folder / "figures").glob("*.png")):
+        missing.append("figures")
+    return missing

@@ -1,0 +1,202 @@
+"""`task-lab`: a thin layer over the library. Results go to standard output, the rest to error.
+
+Exit codes: 0 pass, 1 failed, 2 unknown, 3 regression, 4 invalid, 64 usage, 70 internal,
+130 interrupted.
+
+What draws or measures is imported by the commands that do so: `status` and `down` stay quick.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from task_lab import stack
+from task_lab.check.verdict import EXIT_CODES, EXIT_INTERNAL, EXIT_USAGE, Verdict
+from task_lab.doctor import examine
+from task_lab.errors import LabError
+from task_lab.store import RESULTS, RunFolder
+
+app = typer.Typer(
+    help="Experiments on the task platform, with evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+_EXIT_INTERRUPTED = EXIT_CODES[Verdict.INTERRUPTED]
+
+
+@app.command()
+def run(  # noqa: PLR0917 - options, given by name
+    name: Annotated[str, typer.Argument(help="A file of experiments/definitions, without .toml.")],
+    runtime: Annotated[str | None, typer.Option(help="native, compose or auto.")] = None,
+    tasks: Annotated[int | None, typer.Option(help="Tasks in a round.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of each point.")] = None,
+    workers: Annotated[str | None, typer.Option(help="Worker counts, such as 1,3.")] = None,
+    workloads: Annotated[str | None, typer.Option(help="Workloads, such as sum,sleep.")] = None,
+    in_flight: Annotated[int | None, typer.Option(help="Submissions waiting at a time.")] = None,
+    drain_tasks: Annotated[int | None, typer.Option(help="Tasks of the drain.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of whatever is drawn by chance.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+    results: Annotated[Path, typer.Option(help="Where run folders go.")] = RESULTS,
+) -> int:
+    """Run an experiment; the last line of the output is the run's folder."""
+    from task_lab.execute import execute_run  # noqa: PLC0415
+    from task_lab.progress import Watcher  # noqa: PLC0415
+    from task_lab.run import new_run  # noqa: PLC0415
+
+    options = {
+        "runtime": runtime,
+        "tasks": tasks,
+        "rounds": rounds,
+        "workers": workers,
+        "workloads": workloads,
+        "in_flight": in_flight,
+        "drain_tasks": drain_tasks,
+        "seed": seed,
+    }
+    asked = {option: value for option, value in options.items() if value is not None}
+    folder = new_run(name, asked, results=results)
+    try:
+        with nullcontext() if quiet else Watcher(folder):
+            return EXIT_CODES[execute_run(folder, asked)]
+    finally:
+        _say_run(folder, as_json=as_json)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
+) -> int:
+    """Make a run's summary, figures and report anew from its raw data."""
+    from task_lab.execute import analyse  # noqa: PLC0415
+
+    of_run = RunFolder(folder)
+    of_run.run()
+    verdict = analyse(of_run)
+    _say_run(of_run, as_json=as_json)
+    return EXIT_CODES[verdict]
+
+
+@app.command()
+def floor(
+    tasks: Annotated[int, typer.Option(min=1, help="Tasks the bare loops work off.")] = 20_000,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
+) -> int:
+    """Measure the least that this machine needs for the same durable work."""
+    from task_lab.floor import measure_floor  # noqa: PLC0415
+    from task_lab.runtime.selection import runtime_for  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as scratch, runtime_for("auto", Path(scratch)) as running:
+        result = asdict(measure_floor(running.up(), tasks=tasks))
+    if as_json:
+        _say(json.dumps(result))
+    else:
+        for name in ("submit_per_s", "drain_per_s", "end_to_end_per_s"):
+            _say(f"{name} {result[name]:,.0f}")
+    return 0
+
+
+@app.command()
+def up(
+    workers: Annotated[int, typer.Option(min=0, max=64, help="Workers to run.")] = 1,
+    api_port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free port.")] = 8000,
+    as_json: Annotated[bool, typer.Option("--json", help="The state as one JSON object.")] = False,
+) -> int:
+    """Bring a stack up that stays after this command, and say where it answers."""
+    _say_stack(stack.up(workers=workers, api_port=api_port), as_json=as_json)
+    return 0
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="The state as one JSON object.")] = False,
+) -> int:
+    """Say where the running stack answers."""
+    _say_stack(stack.read_state(), as_json=as_json)
+    return 0
+
+
+@app.command()
+def down() -> int:
+    """Stop the running stack and delete its data."""
+    _say("the stack is stopped" if stack.down() else "no stack is running")
+    return 0
+
+
+@app.command()
+def doctor() -> int:
+    """Look whether this machine can run the lab."""
+    findings = examine()
+    for finding in findings:
+        _say(f"{'ok     ' if finding.is_met else 'MISSING'}  {finding.need}: {finding.detail}")
+    return 0 if all(finding.is_met for finding in findings) else EXIT_INTERNAL
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; nothing escapes as an exception."""
+    try:
+        return int(app(args=list(arguments), standalone_mode=False) or 0)
+    except KeyboardInterrupt:
+        return _EXIT_INTERRUPTED
+    except typer.TyperException as error:  # click's own code for these, 2, means "unknown" here
+        return _complain(error.format_message(), EXIT_USAGE)
+    except typer.Abort:
+        return _EXIT_INTERRUPTED
+    except LabError as error:
+        return _complain(str(error), error.exit_code)
+    except Exception:
+        return _complain(traceback.format_exc(), EXIT_INTERNAL)
+
+
+def main() -> None:
+    """The console script. SIGTERM unwinds as Ctrl-C does: a stack is never left behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def _say_run(folder: RunFolder, *, as_json: bool) -> None:
+    verdict, path = folder.run()["verdict"], str(folder.path)
+    if as_json:
+        _say(json.dumps({"run": path, "verdict": verdict}))
+    else:
+        _say(f"{verdict}  {folder / 'report.html'}\n{path}")
+
+
+def _say_stack(state: dict[str, Any] | None, *, as_json: bool) -> None:
+    if as_json:
+        _say(json.dumps(state))
+    elif state is None:
+        _say("no stack is running")
+    else:
+        for name, url in state["endpoints"].items():
+            _say(f"{name.removesuffix('_url'):<17} {url}")
+        _say(f"{'API documentation':<17} {state['endpoints']['api_url']}/docs")
+        _say(f"{'workers':<17} {len(state['workers'])}")
+        _say(f"{'logs':<17} {state['logs']}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _complain(text: str, exit_code: int) -> int:
+    sys.stderr.write(f"task-lab: {text}\n")
+    return exit_code
+
+
+if __name__ == "__main__":
+    main()

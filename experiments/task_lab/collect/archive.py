@@ -1,0 +1,25 @@
+"""Everything a stopped stack can no longer tell, written to the run folder."""
+
+from __future__ import annotations
+
+from task_lab.check.evidence import history_frame
+from task_lab.collect.broker import read_dead_letters
+from task_lab.collect.database import Ledger, with_phases
+from task_lab.collect.loop import LoopThread
+from task_lab.store import RunFolder
+
+_ANSWER_S = 120.0
+
+
+def keep_ledger(folder: RunFolder, ledger: Ledger) -> int:
+    """Write tasks.parquet and dead_letters.parquet; returns the number of tasks."""
+    started = [event for event in folder.events() if event["event"] == "phase_started"]
+    tasks = with_phases(ledger.tasks(), history_frame(folder), started)
+    tasks.to_parquet(folder / "tasks.parquet", index=False)
+    ledger.dead_letters().to_parquet(folder / "dead_letters.parquet", index=False)
+    return len(tasks)
+
+
+def keep_dead_letter_queue(folder: RunFolder, amqp_url: str, loop: LoopThread) -> None:
+    """Write dlq.json: what `tasks.dlq` holds."""
+    folder.write_json("dlq.json", loop.run(read_dead_letters(amqp_url), _ANSWER_S))

@@ -1,0 +1,132 @@
+"""The ledger: what the platform's database says about every task.
+
+Read only. Synchronous for its callers; asyncpg works in the lab's own loop.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pandas as pd
+from task_platform.domain.transitions import TERMINAL
+
+from task_lab.collect.loop import LoopThread
+
+TERMINAL_STATES = sorted(state.value for state in TERMINAL)
+_TIMES = ("created_at", "due_at", "started_at", "finished_at", "failed_at", "resolved_at")
+_STATEMENTS = dict(
+    re.findall(
+        r"^-- name: (\w+)\n(.*?;)",
+        Path(__file__).with_name("ledger.sql").read_text("utf-8"),
+        re.M | re.S,
+    )
+)
+_FETCH_ROWS = 5_000
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Rows of a range of ids, and how many of them are terminal."""
+
+    total: int
+    terminal: int
+
+
+class Ledger:
+    """A connection to the platform's database."""
+
+    def __init__(self, loop: LoopThread, database_url: str) -> None:
+        self._loop = loop
+        self._connection: asyncpg.Connection = loop.run(
+            asyncpg.connect(database_url, timeout=10, command_timeout=60), 15
+        )
+
+    def progress(self, first_id: str, last_id: str) -> Progress:
+        """How far the tasks of an id range are, both ends included."""
+        row = self._row("count_tasks", UUID(first_id), UUID(last_id), TERMINAL_STATES)
+        return Progress(row["total"], row["terminal"])
+
+    def unfinished(self) -> int:
+        """Tasks that are not terminal plus messages not yet sent. Reads the whole table."""
+        row = self._row("count_unfinished", TERMINAL_STATES)
+        return int(row["tasks"] + row["outbox_rows"])
+
+    def outbox_rows(self) -> int:
+        """Messages that still have to reach the broker, in outbox rows."""
+        return int(self._row("count_outbox")["outbox_rows"])
+
+    def clock_skew_s(self) -> float:
+        """Database clock minus this machine's, to within the round trip."""
+        before = time.time()
+        now = self._row("clock")["now"]
+        return float(now - (before + time.time()) / 2)
+
+    def version(self) -> str:
+        """The server's version, such as "PostgreSQL 15.14"."""
+        return " ".join(str(self._row("clock")["version"]).split()[:2])
+
+    def tasks(self) -> pd.DataFrame:
+        """Every task, in id order.
+
+        Columns of the table without the payload: id as text, timestamps as unix seconds (NaN
+        where null), result and error as JSON text (None where null).
+        """
+        return self._frame("all_tasks")
+
+    def dead_letters(self) -> pd.DataFrame:
+        """Every dead letter; columns as in the table, timestamps as unix seconds."""
+        return self._frame("all_dead_letters")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._loop.run(self._connection.close(timeout=5), 10)
+
+    def _row(self, statement: str, *args: object) -> asyncpg.Record:
+        row = self._loop.run(self._connection.fetchrow(_STATEMENTS[statement], *args))
+        assert row is not None
+        return row
+
+    def _frame(self, statement: str) -> pd.DataFrame:
+        names, rows = self._loop.run(self._fetch_all(_STATEMENTS[statement]))
+        frame = pd.DataFrame(rows, columns=names)
+        for name in _TIMES:
+            if name in frame:
+                frame[name] = frame[name].astype("float64")
+        return frame
+
+    async def _fetch_all(self, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        rows: list[tuple[Any, ...]] = []
+        async with self._connection.transaction(isolation="repeatable_read", readonly=True):
+            prepared = await self._connection.prepare(statement)
+            async for record in prepared.cursor(prefetch=_FETCH_ROWS):
+                rows.append(tuple(map(_plain, record)))
+        return [attribute.name for attribute in prepared.get_attributes()], rows
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return str(value) if isinstance(value, UUID) else value
+
+
+def with_phases(
+    tasks: pd.DataFrame, history: pd.DataFrame, phases: Sequence[dict[str, Any]]
+) -> pd.DataFrame:
+    """The ledger with `phase`, `workload` and `workers` of each task, None where nobody sent it.
+
+    history: `task_id` and `phase` of accepted submissions. phases: `phase`, `workload`, `workers`.
+    """
+    sent = history.loc[history["task_id"].notna(), ["task_id", "phase"]].drop_duplicates("task_id")
+    about = pd.DataFrame(list(phases), columns=["phase", "workload", "workers"])
+    joined = tasks.merge(sent, how="left", left_on="id", right_on="task_id").drop(columns="task_id")
+    joined = joined.merge(about.drop_duplicates("phase"), how="left", on="phase")
+    joined["workers"] = joined["workers"].astype("Int64")
+    return joined

@@ -1,0 +1,76 @@
+"""From a run folder to a verdict: execute the experiment's notebook, render it, judge the run.
+
+The notebook's kernel is a child process that owns the stack. Whatever becomes of it, the run ends
+with a verdict here, and never with PASS unless every required output is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from task_lab.check.judge import judge_run
+from task_lab.check.verdict import Verdict
+from task_lab.errors import LabError
+from task_lab.measure import deadline_s
+from task_lab.notebook import execute, missing_outputs
+from task_lab.report.index import rebuild_index
+from task_lab.report.plots import draw
+from task_lab.report.render import render_html
+from task_lab.report.summary import summarise
+from task_lab.spec import Spec
+from task_lab.store import PROJECT, RunFolder, utc_text
+
+NOTEBOOKS = PROJECT / "notebooks"
+# Beside the load itself: the stack's start, scaling, calibration, reading the ledger.
+_OTHER_WORK_S = 600.0
+
+
+def execute_run(folder: RunFolder, asked: Mapping[str, Any]) -> Verdict:
+    """Execute the run's notebook and return the verdict that now stands in run.json.
+
+    Raises the notebook's error, the run then being UNKNOWN, or KeyboardInterrupt, INTERRUPTED.
+    """
+    spec = Spec.model_validate(folder.run()["params"]["resolved"])
+    try:
+        execute(
+            NOTEBOOKS / spec.notebook,
+            folder / "report.ipynb",
+            {**asked, "run_folder": str(folder.path)},
+            cell_timeout_s=_OTHER_WORK_S + sum(deadline_s(phase.tasks) for phase in spec.phases()),
+        )
+    except KeyboardInterrupt:
+        _end_early(folder, Verdict.INTERRUPTED, "interrupted")
+        raise
+    except LabError as error:
+        _end_early(folder, Verdict.UNKNOWN, f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        rebuild_index(folder.path.parents[1])
+    return render(folder)
+
+
+def render(folder: RunFolder) -> Verdict:
+    """Render the executed notebook and judge the run by what is on disk."""
+    render_html(folder.path)
+    verdict = judge_run(folder)
+    if verdict is Verdict.PASS and (missing := missing_outputs(folder.path)):
+        verdict = Verdict.INVALID
+        folder.update_run(verdict=verdict, reason=f"missing: {', '.join(missing)}")
+    rebuild_index(folder.path.parents[1])
+    return verdict
+
+
+def analyse(folder: RunFolder) -> Verdict:
+    """Make summary, figures and report anew from the run's raw data, which stays as it is."""
+    summarise(folder.path)
+    draw(folder.path)
+    return render(folder)
+
+
+def _end_early(folder: RunFolder, verdict: Verdict, reason: str) -> None:
+    """Say in run.json that the run did not come to its end, whatever it said of itself before."""
+    run = folder.run()
+    ended = "interrupted" if verdict is Verdict.INTERRUPTED else "crashed"
+    ended_at = run["ended_at"] or utc_text()
+    folder.update_run(verdict=verdict, ended=ended, ended_at=ended_at, reason=reason)

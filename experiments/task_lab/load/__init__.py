@@ -1,0 +1,1 @@
+"""Offering load: when to send, the process that sends, and what it is calibrated against."""

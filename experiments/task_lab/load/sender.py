@@ -1,0 +1,265 @@
+"""The load generator: a process of its own, so that its CPU share and loop lag are its own.
+
+Reads one `Load` per line on standard input, answers each with one `Testimony` line, and ends when
+its input does: a lab that died leaves no load behind. Raw httpx over aiohttp's transport (httpx's
+own scans every pooled connection for every request, which makes it the slowest part of the bench).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import httpx
+import msgspec
+import uvloop
+from httpx_aiohttp import AiohttpTransport
+
+from task_lab.history import HistoryWriter, Outcome, Submission
+from task_lab.load.wire import Load, Testimony
+
+_FLUSH_EVERY_S = 0.05
+_LAG_EVERY_S = 0.01
+_MAX_CONNECTIONS = 1_000
+# Below the five seconds after which common servers close an idle connection: a request sent on a
+# connection that is being closed has no clear answer.
+_IDLE_CONNECTION_S = 2.0
+
+
+class _Answer(msgspec.Struct):
+    """The part of a task that the sender needs."""
+
+    id: str
+
+
+class _Item(msgspec.Struct):
+    status: int
+    task: _Answer | None = None
+
+
+class _Batch(msgspec.Struct):
+    items: list[_Item]
+
+
+_decode_task = msgspec.json.Decoder(_Answer).decode
+_decode_batch = msgspec.json.Decoder(_Batch).decode
+
+# Outcome, status and task id of one task; a request brings one for each of its tasks.
+Verdict = tuple[Outcome, int | None, str | None]
+Verdicts = list[Verdict]
+
+_ACCEPTED = (200, 201)
+
+
+def open_client() -> httpx.AsyncClient:
+    """A client whose connections the sender's own limit bounds: it never waits for its pool."""
+    limits = httpx.Limits(max_connections=_MAX_CONNECTIONS, keepalive_expiry=_IDLE_CONNECTION_S)
+    return httpx.AsyncClient(
+        transport=AiohttpTransport(limits=limits, trust_env=False, verify=False),
+        headers={"content-type": "application/json"},
+        trust_env=False,
+    )
+
+
+async def offer(load: Load, client: httpx.AsyncClient) -> Testimony:
+    """Send the load, writing each submission to the history as its answer comes.
+
+    Cancelling stops it: what is in flight then is recorded as unknown.
+    """
+    with HistoryWriter(Path(load.history)) as history:
+        run = _Run(load, client, history)
+        samplers = [asyncio.create_task(run.sample_lag()), asyncio.create_task(run.keep_flushing())]
+        try:
+            return await run.send_all()
+        finally:
+            for sampler in samplers:
+                sampler.cancel()
+            await asyncio.gather(*samplers, return_exceptions=True)
+
+
+class _Run:
+    """One load on its way."""
+
+    def __init__(self, load: Load, client: httpx.AsyncClient, history: HistoryWriter) -> None:
+        self._load = load
+        self._client = client
+        self._history = history
+        # Differences come from the monotonic clock; a stepped wall clock cannot bend them.
+        self._anchor = time.time() - time.perf_counter()
+        self._outcomes: Counter[Outcome] = Counter()
+        self._problems: Counter[str] = Counter()
+        self._first_scheduled_at = self._first_sent_at = self._last_answered_at = 0.0
+        self._first_id = self._last_id = ""
+        self._loop_lag_s: list[float] = []
+        self._send_lag_s: list[float] = []
+
+    def _now(self) -> float:
+        return self._anchor + time.perf_counter()
+
+    async def send_all(self) -> Testimony:
+        load = self._load
+        cpu_at_start, started_at = time.process_time(), self._now()
+        requests = self._requests(started_at)
+        senders = min(load.in_flight, -(-load.tasks // load.batch_size))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(load.deadline_s), asyncio.TaskGroup() as group:
+                for _ in range(senders):
+                    group.create_task(self._send_some(requests))
+        return Testimony(
+            phase=load.phase,
+            submitted=self._outcomes.total(),
+            accepted=self._outcomes["accepted"],
+            rejected=self._outcomes["rejected"],
+            unknown=self._outcomes["unknown"],
+            first_scheduled_at=self._first_scheduled_at,
+            first_sent_at=self._first_sent_at,
+            last_answered_at=self._last_answered_at,
+            duration_s=self._now() - started_at,
+            cpu_s=time.process_time() - cpu_at_start,
+            loop_lag_s=self._loop_lag_s,
+            send_lag_s=self._send_lag_s,
+            first_id=self._first_id or None,
+            last_id=self._last_id or None,
+            problems=dict(self._problems),
+        )
+
+    def _requests(self, started_at: float) -> Iterator[tuple[int, int, float | None]]:
+        """First index, number of tasks and due time (None: at once) of each request."""
+        load = self._load
+        for number, first in enumerate(range(0, load.tasks, load.batch_size)):
+            due_at = None if load.schedule_s is None else started_at + load.schedule_s[number]
+            yield first, min(load.batch_size, load.tasks - first), due_at
+
+    async def _send_some(self, requests: Iterator[tuple[int, int, float | None]]) -> None:
+        """One place of the loop: take the next request, send it, take its answer, again."""
+        judge = judge_single if self._load.batch_size == 1 else judge_batch
+        prepared: dict[int, httpx.Request] = {}
+        for first, count, due_at in requests:
+            if due_at is not None and (wait_s := due_at - self._now()) > 0:
+                await asyncio.sleep(wait_s)
+            if count not in prepared:
+                prepared[count] = self._prepare(count)
+            sent_at = self._now()
+            verdicts: Verdicts = [("unknown", None, None)] * count
+            try:
+                response = await self._client.send(prepared[count])
+                verdicts = judge(response, count)
+            except httpx.HTTPError as error:
+                self._problems[type(error.__cause__ or error).__name__] += 1
+                if was_never_sent(error):
+                    verdicts = [("rejected", None, None)] * count
+            finally:
+                self._record(first, verdicts, due_at or sent_at, sent_at)
+                if due_at is not None:
+                    self._send_lag_s.append(sent_at - due_at)
+
+    def _prepare(self, count: int) -> httpx.Request:
+        """A request that every send of the phase may share: its body never changes."""
+        load = self._load
+        path, body = "/tasks", load.task
+        if load.batch_size > 1:
+            path, body = "/tasks/batch", f'{{"tasks":[{",".join([load.task] * count)}]}}'
+        return self._client.build_request(
+            "POST", f"{load.api_url}{path}", content=body, timeout=load.timeout_s
+        )
+
+    def _record(self, first: int, verdicts: Verdicts, scheduled_at: float, sent_at: float) -> None:
+        answered_at = self._now()
+        self._first_scheduled_at = min(self._first_scheduled_at or scheduled_at, scheduled_at)
+        self._first_sent_at = min(self._first_sent_at or sent_at, sent_at)
+        self._last_answered_at = answered_at
+        for index, (outcome, status, task_id) in enumerate(verdicts, first):
+            self._outcomes[outcome] += 1
+            if outcome != "accepted" and status is not None:
+                self._problems[f"HTTP {status}"] += 1
+            if task_id is not None:
+                self._first_id = min(self._first_id or task_id, task_id)
+                self._last_id = max(self._last_id, task_id)
+            self._history.add(
+                Submission(
+                    self._load.phase, index, task_id, outcome, status,
+                    scheduled_at, sent_at, answered_at,
+                )
+            )  # fmt: skip
+
+    async def sample_lag(self) -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(_LAG_EVERY_S)
+            self._loop_lag_s.append(max(0.0, time.perf_counter() - before - _LAG_EVERY_S))
+
+    async def keep_flushing(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_EVERY_S)
+            self._history.flush()
+
+
+def judge_single(response: httpx.Response, _count: int) -> Verdicts:
+    """The outcome of one POST /tasks, with the accepted task's id."""
+    with suppress(msgspec.MsgspecError):
+        if response.status_code in _ACCEPTED:
+            return [("accepted", response.status_code, _decode_task(response.content).id)]
+    return [_not_accepted(response.status_code)]
+
+
+def judge_batch(response: httpx.Response, count: int) -> Verdicts:
+    """The outcome of each task of one POST /tasks/batch, in order."""
+    with suppress(msgspec.MsgspecError):
+        if response.status_code == 200:
+            items = _decode_batch(response.content).items
+            if len(items) == count:
+                return [_judge_item(item) for item in items]
+    return [_not_accepted(response.status_code)] * count
+
+
+def _judge_item(item: _Item) -> Verdict:
+    if item.status in _ACCEPTED and item.task is not None:
+        return "accepted", item.status, item.task.id
+    return _not_accepted(item.status)
+
+
+def _not_accepted(status: int) -> Verdict:
+    # A 5xx says that the server failed, not that it did nothing, and a 2xx without a task says
+    # nothing at all: the ledger will tell.
+    return ("rejected" if 400 <= status < 500 else "unknown"), status, None
+
+
+def was_never_sent(error: httpx.HTTPError) -> bool:
+    """True where no connection came about, so that the server cannot have seen the request."""
+    return isinstance(error.__cause__, aiohttp.ClientConnectorError)
+
+
+async def serve() -> None:
+    """Offer each load read from standard input until it ends; then stop at once."""
+    loop = asyncio.get_running_loop()
+    commands = asyncio.StreamReader(limit=2**26)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    _say(b'{"ready":true}')
+    async with open_client() as client:
+        while line := await commands.readline():
+            offering = asyncio.create_task(offer(msgspec.json.decode(line, type=Load), client))
+            # Nothing is sent to us while we work, so only the end of input can arrive here.
+            end_of_input = asyncio.create_task(commands.read(1))
+            await asyncio.wait({offering, end_of_input}, return_when=asyncio.FIRST_COMPLETED)
+            if not offering.done():
+                offering.cancel()
+                await asyncio.wait({offering})
+                return
+            end_of_input.cancel()
+            await asyncio.wait({end_of_input})
+            _say(msgspec.json.encode(offering.result()))
+
+
+def _say(line: bytes) -> None:
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve())

@@ -1,0 +1,60 @@
+"""What the lab and its sender process say to each other: one JSON line each way per load."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """One phase's load.
+
+    task: JSON text of one submission. batch_size: tasks per request; 1 means single POSTs.
+    schedule_s: seconds after the start at which each request is due; None is a closed loop.
+    timeout_s: longest wait for one answer. deadline_s: after it nothing more is sent.
+    """
+
+    phase: str
+    api_url: str
+    task: str
+    tasks: int
+    in_flight: int
+    history: str
+    batch_size: int = 1
+    schedule_s: list[float] | None = None
+    timeout_s: float = 30.0
+    deadline_s: float = 120.0
+
+
+class Testimony(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sender says about a load, and about itself.
+
+    first_id, last_id: lowest and highest accepted task id (UUIDv7: they bound the phase's rows).
+    cpu_s: processor seconds of the sender. loop_lag_s: how late its event loop woke up, a sample
+    every 10 ms. send_lag_s: how late each request left, open loop only.
+    """
+
+    phase: str
+    submitted: int
+    accepted: int
+    rejected: int
+    unknown: int
+    first_scheduled_at: float
+    first_sent_at: float
+    last_answered_at: float
+    duration_s: float
+    cpu_s: float
+    loop_lag_s: list[float]
+    send_lag_s: list[float]
+    first_id: str | None
+    last_id: str | None
+    problems: dict[str, int]
+
+    @property
+    def submit_per_s(self) -> float:
+        """Accepted tasks over first send to last answer."""
+        return self.accepted / max(self.last_answered_at - self.first_sent_at, 1e-9)
+
+    @property
+    def cpu_share(self) -> float:
+        """Share of one core that the sender used."""
+        return self.cpu_s / max(self.duration_s, 1e-9)
