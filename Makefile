@@ -1,0 +1,63 @@
+# Every target works from a bare checkout: what is missing is installed first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup report test test-slow lint format floor up down lab clean
+
+help:
+	@echo "make report     run the throughput experiment and write its report"
+	@echo "make test       all tests this machine can run, on real services"
+	@echo "make up | down  a platform to play with: start, stop"
+	@echo "make lab        JupyterLab on the notebooks, with a platform up"
+	@echo "make lint       ruff and mypy"
+	@echo "make test-slow  the long tests"
+	@echo "make floor      what bare loops reach on the same servers"
+
+setup: $(READY)
+	@sh experiments/install_servers.sh
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+		|| { echo "the venv module is missing: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[lab,dev]'
+	@touch $@
+
+report: setup
+	$(BIN)/task-lab run throughput $(ARGS)
+
+test: setup
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+test-slow: setup
+	$(BIN)/pytest -m slow $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+floor: setup
+	$(BIN)/task-lab floor $(ARGS)
+
+up: setup
+	$(BIN)/task-lab up $(ARGS)
+
+down: $(READY)
+	$(BIN)/task-lab down
+
+lab: setup
+	$(BIN)/task-lab up $(ARGS)
+	$(BIN)/jupyter lab --notebook-dir notebooks; status=$$?; $(BIN)/task-lab down; exit $$status
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

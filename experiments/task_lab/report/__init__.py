@@ -1,0 +1,1 @@
+"""From a run folder to a report: figures, tables, prose, one HTML file. Reads disk, never servers."""

@@ -1,0 +1,1 @@
+"""One module a kind of figure; each returns a finished figure and touches no file."""
