@@ -16,7 +16,7 @@ help:
 	@echo "make floor      what bare loops reach on the same servers"
 
 setup: $(READY)
-	@sh experiments/install_servers.sh
+	@bash experiments/install_servers.sh
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
