@@ -8,6 +8,7 @@ three worker counts carry neither.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -99,7 +100,7 @@ def median_interval(values: Sequence[float] | Floats) -> Interval | None:
     finite = _finite(values)
     if finite.size < MIN_FOR_INTERVAL:
         return None
-    found = stats.quantile_test(finite, p=0.5).confidence_interval(CONFIDENCE)
+    found: Any = stats.quantile_test(finite, p=0.5).confidence_interval(CONFIDENCE)
     return Interval(float(found.low), float(found.high), method="order statistics")
 
 

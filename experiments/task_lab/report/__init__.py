@@ -1,1 +1,1 @@
-"""From a run folder to a report: figures, tables, prose, one HTML file. Reads disk, never servers."""
+"""From a run folder to a report: figures, tables, prose, one HTML file. Never asks a server."""

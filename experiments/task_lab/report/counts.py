@@ -1,71 +1,46 @@
-"""The three counts that must agree: the client's acknowledgements, the ledger, Prometheus.
+"""The three counts that must agree, what explains a difference, and who did the work.
 
 Pure. Totals come from the ledger; Prometheus is counted from raw counter values, never from
 `increase`, which extrapolates and turns whole numbers into fractions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from task_platform.domain.transitions import TERMINAL
-
+from task_lab.check.evidence import Evidence
+from task_lab.check.submissions import class_submissions, three_counts
 from task_lab.report.records import Metric, Phase, Series
 
 # One worker with more of the work than this means that the others had none to do.
 LARGEST_FAIR_SHARE = 0.6
 
 
-def reconcile(
-    history: pd.DataFrame, tasks: pd.DataFrame, metrics: Mapping[str, Metric]
-) -> dict[str, Any]:
+def reconcile(evidence: Evidence) -> dict[str, Any]:
     """`counts` of terminal tasks as each of the three saw them, and what explains a difference.
 
-    A submission without a clear answer is `unknown`: found in the ledger it is `recovered`,
-    otherwise `absent`. `prometheus` is None when its counters were not collected.
+    A submission without a clear answer is unknown: found in the ledger it is `recovered`,
+    otherwise `absent`. `prometheus` is None when its counters were not read.
     """
-    outcomes = history["outcome"].value_counts()
-    unknown = history[history["outcome"] == "unknown"]
-    recovered = int(unknown["task_id"].isin(tasks["id"]).sum())
-    terminal = int(tasks["state"].isin([str(s) for s in TERMINAL]).sum())
-    client = int(outcomes.get("accepted", 0))
-    processed = _total(metrics.get("processed_raw"))
-    failed = _total(metrics.get("failed_raw"))
-    prometheus = None if processed is None else processed + (failed or 0)
+    counts = three_counts(evidence)
+    submissions = class_submissions(evidence)
+    client, ledger, prometheus = (counts[name] for name in ("client", "ledger", "prometheus"))
     return {
-        "counts": {"client": client, "ledger": terminal, "prometheus": prometheus},
+        "counts": {"client": client, "ledger": ledger, "prometheus": prometheus},
         "reconciliation": {
-            "ledger_minus_client": terminal - client,
-            "prometheus_minus_ledger": None if prometheus is None else prometheus - terminal,
-            "client_rejected": int(outcomes.get("rejected", 0)),
-            "client_unknown": len(unknown),
-            "recovered": recovered,
-            "absent": len(unknown) - recovered,
-            "ledger_rows": len(tasks),
-            "not_terminal": len(tasks) - terminal,
-            "unexpected": int(tasks["phase"].isna().sum()),
-            "prometheus_processed": processed,
-            "prometheus_failed": failed,
+            "client_minus_ledger": client - ledger,
+            "prometheus_minus_ledger": None if prometheus is None else prometheus - ledger,
+            "accepted": submissions.accepted,
+            "rejected": submissions.rejected,
+            "recovered": submissions.recovered,
+            "absent": submissions.absent,
+            "lost": submissions.lost,
+            "unexpected": submissions.unexpected,
+            "not_terminal": len(evidence.tasks) - ledger,
+            "notes": counts["notes"],
         },
     }
-
-
-def counter_increase(series: Series, *, start: float, step_s: float) -> float:
-    """What a raw counter gained over its series, resets included.
-
-    A series that first shows more than two steps after `start` was born inside the window, at 0:
-    what it counted before its first scrape is part of the gain.
-    """
-    known = np.isfinite(series.values)
-    at, values = series.at[known], series.values[known]
-    if values.size == 0:
-        return 0.0
-    gained = np.diff(values)
-    since_reset = np.where(gained >= 0, gained, values[1:]).sum()
-    born_inside = at[0] > start + 2 * step_s
-    return float(since_reset + (values[0] if born_inside else 0.0))
 
 
 def gain_between(series: Series, start: float, end: float) -> float:
@@ -109,11 +84,3 @@ def worker_shares(phases: Sequence[Phase], processed: Metric | None) -> list[dic
                 }
             )
     return found
-
-
-def _total(metric: Metric | None) -> int | None:
-    if metric is None or not metric.series:
-        return None
-    return round(
-        sum(counter_increase(s, start=metric.start, step_s=metric.step_s) for s in metric.series)
-    )

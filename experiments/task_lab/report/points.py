@@ -1,8 +1,8 @@
 """The figures of each point of a sweep: its three rates and two latencies, with their evidence.
 
-Pure: frames in, plain records out. What the words mean: `submit_per_s` = accepted ÷ (last answer −
-first send); `drain_per_s` = tasks ÷ (last finish − first start) of a pre-filled queue;
-`end_to_end_per_s` = tasks ÷ (last finish − first scheduled send); queue wait = due to start;
+Pure: frames in, plain records out. What the words mean: `submit_per_s` = accepted ÷ (last answer -
+first send); `drain_per_s` = tasks ÷ (last finish - first start) of a pre-filled queue;
+`end_to_end_per_s` = tasks ÷ (last finish - first scheduled send); queue wait = due to start;
 end-to-end latency = scheduled send to finish. Warm-ups are in none of them.
 """
 

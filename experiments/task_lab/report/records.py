@@ -18,16 +18,6 @@ import pandas as pd
 from task_lab.errors import UsageError
 from task_lab.store import read_lines
 
-HISTORY_COLUMNS = (
-    "phase",
-    "index",
-    "task_id",
-    "outcome",
-    "status",
-    "scheduled_at",
-    "sent_at",
-    "answered_at",
-)
 TASK_COLUMNS = (
     "id",
     "task_type",
@@ -119,11 +109,6 @@ class RunRecords:
         return phases_from(self.events)
 
     @cached_property
-    def history(self) -> pd.DataFrame:
-        """What the sender saw: one row per submitted task."""
-        return _frame(read_lines(self.folder / "history.jsonl"), HISTORY_COLUMNS)
-
-    @cached_property
     def tasks(self) -> pd.DataFrame:
         """What the ledger holds: one row per task, times in unix seconds."""
         path = self.folder / "tasks.parquet"
@@ -141,10 +126,6 @@ class RunRecords:
             path.stem: _metric(json.loads(path.read_text("utf-8")))
             for path in sorted((self.folder / "metrics").glob("*.json"))
         }
-
-    def has(self, name: str) -> bool:
-        """True when the run left a file of this name."""
-        return (self.folder / name).is_file()
 
     def _object(self, name: str) -> dict[str, Any]:
         path = self.folder / name

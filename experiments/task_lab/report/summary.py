@@ -8,12 +8,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from task_lab.check.evidence import read_evidence
 from task_lab.errors import Unknown
-from task_lab.report import counts, points, words
+from task_lab.report import cores, counts, latency_buckets, points, words
 from task_lab.report.records import RunRecords
-from task_lab.store import SCHEMA, write_atomically
-
-NEEDED = ("events.jsonl", "history.jsonl", "tasks.parquet")
+from task_lab.store import SCHEMA, RunFolder, write_atomically
 
 
 def summarise(folder: Path) -> dict[str, Any]:
@@ -40,10 +39,12 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 def build_summary(records: RunRecords) -> dict[str, Any]:
     """The summary as a plain record, nothing written. Raises Unknown on missing raw files."""
-    missing = [name for name in NEEDED if not records.has(name)]
-    if missing:
-        raise Unknown(f"{records.folder.name} cannot be summarised: no {', '.join(missing)}")
-    measured = points.measure_points(records.phases, records.history, records.tasks)
+    try:
+        evidence = read_evidence(RunFolder(records.folder))
+    except FileNotFoundError as missing:
+        name = Path(missing.filename).name
+        raise Unknown(f"{records.folder.name} cannot be summarised: no {name}") from missing
+    measured = points.measure_points(records.phases, evidence.history, evidence.tasks)
     types = task_types(records.run)
     for point in measured:
         task_type = types.get(point["workload"])
@@ -53,11 +54,13 @@ def build_summary(records: RunRecords) -> dict[str, Any]:
         "experiment": records.run["experiment"],
         "points": measured,
         "speedups": points.speedups(measured),
-        "worker_shares": counts.worker_shares(
-            records.phases, records.metrics.get("processed_raw")
+        "worker_shares": counts.worker_shares(records.phases, records.metrics.get("processed_raw")),
+        "cores_used": cores.cores_used(records.phases, records.metrics.get("cpu_seconds")),
+        "queue_wait_buckets": latency_buckets.bucket_bounds(
+            records.phases, records.metrics.get("queue_wait_buckets")
         ),
         "floor": records.floor or None,
-        **counts.reconcile(records.history, records.tasks, records.metrics),
+        **counts.reconcile(evidence),
     }
 
 

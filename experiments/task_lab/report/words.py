@@ -18,18 +18,18 @@ RATE_NAMES = {
     "drain_per_s": "drain",
     "end_to_end_per_s": "end to end",
 }
-NOTHING = "–"
+NOTHING = "n/a"
 
 
 def rate(value: float | None) -> str:
-    """Tasks per second: `2,934`, `41.7`; a dash for none."""
+    """Tasks per second: `2,934`, `41.7`; `n/a` for none."""
     if value is None:
         return NOTHING
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def seconds(value: float | None) -> str:
-    """A time in the unit that fits it: `310 µs`, `12.3 ms`, `1.84 s`; a dash for none."""
+    """A time in the unit that fits it: `310 µs`, `12.3 ms`, `1.84 s`; `n/a` for none."""
     if value is None:
         return NOTHING
     if abs(value) < 0.001:
@@ -40,22 +40,22 @@ def seconds(value: float | None) -> str:
 
 
 def count(value: int | None) -> str:
-    """A whole number with its thousands apart; a dash for none."""
+    """A whole number with its thousands apart; `n/a` for none."""
     return NOTHING if value is None else f"{value:,}"
 
 
-def times(value: float | None) -> str:
-    """A ratio: `2.87×`."""
-    return NOTHING if value is None else f"{value:.3g}×"
+def ratio(value: float | None) -> str:
+    """How many times as much: `2.87`."""
+    return NOTHING if value is None else f"{value:.3g}"
 
 
 def rate_with_interval(point: dict[str, Any], name: str) -> str:
-    """`2,934 (2,801 – 3,010)`; the interval is left out where the rounds cannot carry one."""
+    """`2,934 (2,801 to 3,010)`; the interval is left out where the rounds cannot carry one."""
     interval = point["intervals"][name]
     text = rate(point[name])
     if interval is None:
         return text
-    return f"{text} ({rate(interval['low'])} – {rate(interval['high'])})"
+    return f"{text} ({rate(interval['low'])} to {rate(interval['high'])})"
 
 
 def workers(number: int) -> str:
