@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import aiormq
@@ -21,11 +20,9 @@ from task_lab.runtime.base import Endpoints
 from task_lab.runtime.servers import NativeServers
 
 
-@pytest.fixture(scope="module")
-def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
-    folder = tmp_path_factory.mktemp("floor")
-    with NativeServers(folder, programs={"postgres", "rabbitmq"}) as servers:
-        yield servers.endpoints()
+@pytest.fixture
+def endpoints(servers: NativeServers) -> Endpoints:
+    return servers.endpoints()
 
 
 async def run_step(endpoints: Endpoints, step: str, tasks: int) -> str:

@@ -22,6 +22,9 @@ from task_lab.runtime.instance import MARK
 from task_lab.runtime.process import run_boots, until
 from task_lab.runtime.servers import NativeServers
 
+# Where the programs are missing, the session's servers skip the test, or fail it in CI.
+pytestmark = pytest.mark.usefixtures("servers")
+
 PROGRAMS = {"postgres", "beam.smp", "epmd", "redis-server", "prometheus"}
 
 LAB = """
@@ -37,9 +40,9 @@ time.sleep(600)
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeServers]:
-    with NativeServers(tmp_path_factory.mktemp("servers")) as servers:
-        yield servers
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeServers]:
+    with NativeServers(tmp_path_factory.mktemp("own")) as own:
+        yield own
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
@@ -61,13 +64,13 @@ def is_gone(process: psutil.Process) -> bool:
         return True
 
 
-def test_every_process_carries_the_mark_it_is_found_by(servers: NativeServers) -> None:
-    names = {process.name() for process in processes_of(servers.instance.folder)}
+def test_every_process_carries_the_mark_it_is_found_by(own: NativeServers) -> None:
+    names = {process.name() for process in processes_of(own.instance.folder)}
     assert names >= PROGRAMS
 
 
-def test_all_servers_listen_on_loopback_only(servers: NativeServers) -> None:
-    owners = [*processes_of(servers.instance.folder)]
+def test_all_servers_listen_on_loopback_only(own: NativeServers) -> None:
+    owners = [*processes_of(own.instance.folder)]
     addresses = {
         connection.laddr.ip
         for process in owners
@@ -78,22 +81,22 @@ def test_all_servers_listen_on_loopback_only(servers: NativeServers) -> None:
     assert addresses <= {"127.0.0.1", "::1"}
 
 
-def test_passwords_are_in_no_log_no_argument_and_no_readable_file(servers: NativeServers) -> None:
-    endpoints = servers.endpoints()
+def test_passwords_are_in_no_log_no_argument_and_no_readable_file(own: NativeServers) -> None:
+    endpoints = own.endpoints()
     secrets = [
         httpx.URL(endpoints.database_url).password,
         httpx.URL(endpoints.amqp_url).password,
     ]
     assert all(len(secret) == 32 for secret in secrets)
-    texts = [" ".join(process.cmdline()) for process in processes_of(servers.instance.folder)]
-    texts += [log.read_text() for log in servers.logs.iterdir()]
+    texts = [" ".join(process.cmdline()) for process in processes_of(own.instance.folder)]
+    texts += [log.read_text() for log in own.logs.iterdir()]
     texts += [repr(endpoints)]
-    assert (servers.instance.folder / "rabbitmq" / "rabbitmq.conf").stat().st_mode & 0o777 == 0o600
+    assert (own.instance.folder / "rabbitmq" / "rabbitmq.conf").stat().st_mode & 0o777 == 0o600
     assert not [text for text in texts for secret in secrets if secret in text]
 
 
-async def test_commits_are_durable(servers: NativeServers) -> None:
-    connection = await asyncpg.connect(servers.endpoints().database_url)
+async def test_commits_are_durable(own: NativeServers) -> None:
+    connection = await asyncpg.connect(own.endpoints().database_url)
     try:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             assert await connection.fetchval(f"show {setting}") == "on"
@@ -101,33 +104,33 @@ async def test_commits_are_durable(servers: NativeServers) -> None:
         await connection.close()
 
 
-async def test_a_database_needs_the_password(servers: NativeServers) -> None:
-    url = httpx.URL(servers.endpoints().database_url)
+async def test_a_database_needs_the_password(own: NativeServers) -> None:
+    url = httpx.URL(own.endpoints().database_url)
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(str(url.copy_with(password="wrong")))
 
 
-async def test_a_database_can_be_copied_from_a_template(servers: NativeServers) -> None:
-    original = await asyncpg.connect(servers.create_database("original"))
+async def test_a_database_can_be_copied_from_a_template(own: NativeServers) -> None:
+    original = await asyncpg.connect(own.create_database("original"))
     await original.execute("create table marker as select 7 as value")
     await original.close()
-    copy = await asyncpg.connect(servers.create_database("copy", template="original"))
+    copy = await asyncpg.connect(own.create_database("copy", template="original"))
     assert await copy.fetchval("select value from marker") == 7
-    servers.drop_database("copy")  # although somebody is connected
+    own.drop_database("copy")  # although somebody is connected
     with pytest.raises((asyncpg.PostgresError, ConnectionError, asyncpg.InterfaceError)):
         await copy.fetchval("select 1")
     copy.terminate()
-    servers.drop_database("copy")
+    own.drop_database("copy")
 
 
-def test_a_failed_statement_is_an_error_with_the_servers_words(servers: NativeServers) -> None:
-    servers.create_database("twice")
+def test_a_failed_statement_is_an_error_with_the_servers_words(own: NativeServers) -> None:
+    own.create_database("twice")
     with pytest.raises(ProgramFailed, match='database "twice" already exists'):
-        servers.create_database("twice")
+        own.create_database("twice")
 
 
-async def test_virtual_hosts_keep_their_queues_apart(servers: NativeServers) -> None:
-    urls = [servers.create_vhost(name) for name in ("left", "right/with slash")]
+async def test_virtual_hosts_keep_their_queues_apart(own: NativeServers) -> None:
+    urls = [own.create_vhost(name) for name in ("left", "right/with slash")]
     connections = [await aiormq.connect(url) for url in urls]
     channel = await connections[0].channel()
     await channel.queue_declare("only-left", durable=True)
@@ -136,26 +139,26 @@ async def test_virtual_hosts_keep_their_queues_apart(servers: NativeServers) -> 
         await other.queue_declare("only-left", passive=True)
     for connection in connections:
         await connection.close()
-    servers.delete_vhost("left")
-    servers.delete_vhost("left")
+    own.delete_vhost("left")
+    own.delete_vhost("left")
 
 
 async def test_a_quorum_queue_shows_in_the_metrics_within_two_intervals(
-    servers: NativeServers,
+    own: NativeServers,
 ) -> None:
-    connection = await aiormq.connect(servers.create_vhost("metrics"))
+    connection = await aiormq.connect(own.create_vhost("metrics"))
     channel = await connection.channel()
     await channel.queue_declare("depth", durable=True, arguments={"x-queue-type": "quorum"})
     for _ in range(3):
         await channel.basic_publish(b"", routing_key="depth")
     wanted = 'rabbitmq_queue_messages_ready{vhost="metrics",queue="depth"} 3'
-    url = servers.endpoints().rabbitmq_metrics_url
+    url = own.endpoints().rabbitmq_metrics_url
     run_boots(until(lambda: wanted in httpx.get(url).text, what=wanted, deadline_s=2.5))
     await connection.close()
 
 
-def test_prometheus_scrapes_the_broker(servers: NativeServers) -> None:
-    url = servers.endpoints().prometheus_url
+def test_prometheus_scrapes_the_broker(own: NativeServers) -> None:
+    url = own.endpoints().prometheus_url
 
     def is_up() -> bool:
         answer = httpx.get(f"{url}/api/v1/query", params={"query": 'up{job="rabbitmq"}'}).json()
@@ -164,8 +167,8 @@ def test_prometheus_scrapes_the_broker(servers: NativeServers) -> None:
     run_boots(until(is_up, what="the broker as an up target", deadline_s=15))
 
 
-async def test_redis_answers(servers: NativeServers) -> None:
-    port = httpx.URL(servers.endpoints().redis_url).port
+async def test_redis_answers(own: NativeServers) -> None:
+    port = httpx.URL(own.endpoints().redis_url).port
     assert port
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(b"PING\r\n")
@@ -173,15 +176,15 @@ async def test_redis_answers(servers: NativeServers) -> None:
 
 
 async def test_a_restarted_broker_keeps_its_messages_and_its_address(
-    servers: NativeServers,
+    own: NativeServers,
 ) -> None:
-    url = servers.create_vhost("restart")
+    url = own.create_vhost("restart")
     connection = await aiormq.connect(url)
     channel = await connection.channel()
     await channel.queue_declare("kept", durable=True, arguments={"x-queue-type": "quorum"})
     await channel.basic_publish(b"kept", routing_key="kept")
     await connection.close()
-    broker = servers.rabbitmq
+    broker = own.rabbitmq
     assert broker
     broker.stop()
     with pytest.raises(OSError, match="refused"):

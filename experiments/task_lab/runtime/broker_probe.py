@@ -8,14 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 import aiormq
 
 
-def consumer_count(amqp_url: str, queue: str) -> int:
-    """Consumers attached to the queue right now, by passive declare; 0 if there is no such queue.
+def consumer_count(amqp_url: str, queue: str) -> int | None:
+    """Consumers attached to the queue right now, by passive declare.
 
+    0 if there is no such queue; None while the broker does not answer.
     Runs in a thread of its own, so that it works where an event loop runs already (notebooks).
-    Raises OSError or aiormq errors when the broker does not answer.
     """
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(_declare_passively(amqp_url, queue))).result()
+        answer = thread.submit(lambda: asyncio.run(_declare_passively(amqp_url, queue)))
+        try:
+            return answer.result()
+        except (OSError, aiormq.AMQPError):
+            return None
 
 
 async def _declare_passively(amqp_url: str, queue: str) -> int:

@@ -58,7 +58,10 @@ class Prometheus:
         fresh.replace(self._targets_file)
 
     def reached(self) -> dict[str, bool]:
-        """host:port of every process it knows, and whether the latest scrape of it worked."""
+        """host:port of every process it knows, and whether the latest scrape of it worked.
+
+        Raises httpx.HTTPError when Prometheus itself does not answer.
+        """
         answer = httpx.get(
             f"{self.url}/api/v1/query", params={"query": 'up{job!="rabbitmq"}'}, timeout=5
         )

@@ -149,6 +149,7 @@ class RabbitMQ:
             "log.file": "false",
             "log.console": "true",
             "log.console.level": "info",
+            "log.console.use_colors": "off",
         }
         config.touch(mode=0o600)
         config.write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
