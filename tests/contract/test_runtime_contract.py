@@ -1,0 +1,246 @@
+"""What every runtime promises, over a real stack of each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from task_lab.errors import MissingPrograms, ProgramFailed, UsageError
+from task_lab.runtime.base import Endpoints, Runtime
+from task_lab.runtime.broker_probe import consumer_count
+from task_lab.runtime.instance import MARK
+from task_lab.runtime.process import run_boots, until
+from task_lab.runtime.selection import runtime_for
+
+SUM = {"task_type": "sum", "payload": {"numbers": [1, 2, 3, 4, 5]}, "max_retries": 2}
+
+LAB = """
+import sys, time
+from pathlib import Path
+from task_lab.runtime.selection import runtime_for
+
+runtime = runtime_for("native", Path(sys.argv[1]))
+runtime.up(workers=1)
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module", params=["native"])
+def runtime(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Runtime]:
+    with runtime_for(request.param, tmp_path_factory.mktemp("runtime")) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def endpoints(runtime: Runtime) -> Endpoints:
+    try:
+        return runtime.up(workers=1)
+    except MissingPrograms as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+def wait_until(is_done: Callable[[], bool], what: str, deadline_s: float = 20) -> None:
+    run_boots(until(is_done, what=what, deadline_s=deadline_s))
+
+
+def is_running(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def instances_of_this_process() -> set[str]:
+    """The instances that processes started from here belong to."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            found.add(process.environ().get(MARK, ""))
+    return found - {""}
+
+
+def submit(endpoints: Endpoints) -> str:
+    answer = httpx.post(f"{endpoints.api_url}/tasks", json=SUM, timeout=10)
+    assert answer.status_code == 201
+    return str(answer.json()["id"])
+
+
+def state_of(endpoints: Endpoints, task_id: str) -> str:
+    return str(httpx.get(f"{endpoints.api_url}/tasks/{task_id}").json()["state"])
+
+
+def wait_succeeded(endpoints: Endpoints, task_id: str) -> None:
+    wait_until(lambda: state_of(endpoints, task_id) == "SUCCEEDED", "the task to succeed")
+
+
+def targets(endpoints: Endpoints, job: str) -> dict[str, str]:
+    """Prometheus's latest `up` of each target of a job, by its address."""
+    answer = httpx.get(
+        f"{endpoints.prometheus_url}/api/v1/query", params={"query": f'up{{job="{job}"}}'}
+    ).json()
+    return {
+        f"http://{one['metric']['instance']}": one["value"][1] for one in answer["data"]["result"]
+    }
+
+
+def test_a_stack_that_is_up_runs_tasks(runtime: Runtime, endpoints: Endpoints) -> None:
+    wait_succeeded(endpoints, submit(endpoints))
+
+
+def test_a_stack_that_is_up_is_scraped_whole(runtime: Runtime, endpoints: Endpoints) -> None:
+    assert targets(endpoints, "api") == {endpoints.api_url: "1"}
+    assert list(targets(endpoints, "relay").values()) == ["1"]
+    assert targets(endpoints, "worker") == {runtime.replicas()[0].ops_url: "1"}
+    assert list(targets(endpoints, "rabbitmq").values()) == ["1"]
+    assert "rabbitmq_queue_messages_ready" in httpx.get(endpoints.rabbitmq_metrics_url).text
+
+
+def test_a_stack_can_be_brought_up_only_once(runtime: Runtime, endpoints: Endpoints) -> None:
+    with pytest.raises(UsageError):
+        runtime.up()
+    wait_succeeded(endpoints, submit(endpoints))
+
+
+def test_scaling_returns_when_replicas_consumers_and_targets_agree(
+    runtime: Runtime, endpoints: Endpoints
+) -> None:
+    oldest = runtime.scale(1)[0]
+    replicas = runtime.scale(3)
+    assert replicas == runtime.replicas()
+    assert replicas[0] == oldest
+    assert len({replica.pid for replica in replicas}) == 3
+    assert consumer_count(endpoints.amqp_url, "tasks") == 3
+    assert targets(endpoints, "worker") == {replica.ops_url: "1" for replica in replicas}
+
+    assert runtime.scale(1) == [oldest]
+    assert consumer_count(endpoints.amqp_url, "tasks") == 1
+    assert targets(endpoints, "worker") == {oldest.ops_url: "1"}
+
+    second = runtime.scale(2)[1]
+    assert second.ops_url not in {replica.ops_url for replica in replicas}
+    assert second.name not in {replica.name for replica in replicas}
+
+
+def test_scaling_to_a_negative_number_is_refused(runtime: Runtime, endpoints: Endpoints) -> None:
+    with pytest.raises(UsageError):
+        runtime.scale(-1)
+
+
+def test_paused_workers_finish_nothing_until_resumed(
+    runtime: Runtime, endpoints: Endpoints
+) -> None:
+    runtime.scale(1)
+    process = psutil.Process(runtime.replicas()[0].pid)
+    runtime.pause_workers()
+    wait_until(lambda: process.status() == psutil.STATUS_STOPPED, "the worker to freeze")
+    task = submit(endpoints)
+    assert state_of(endpoints, task) == "QUEUED"
+    runtime.resume_workers()
+    wait_succeeded(endpoints, task)
+
+
+def test_a_killed_worker_is_gone_until_scaling_replaces_it(
+    runtime: Runtime, endpoints: Endpoints
+) -> None:
+    victim, survivor = runtime.scale(2)
+    runtime.kill_worker(victim)
+    assert runtime.replicas() == [survivor]
+    assert not psutil.pid_exists(victim.pid)
+    with pytest.raises(UsageError):
+        runtime.kill_worker(victim)
+    assert victim not in runtime.scale(2)
+    wait_succeeded(endpoints, submit(endpoints))
+
+
+def test_a_stopped_broker_comes_back_at_the_same_address(
+    runtime: Runtime, endpoints: Endpoints
+) -> None:
+    runtime.stop_broker()
+    assert consumer_count(endpoints.amqp_url, "tasks") is None
+    task = submit(endpoints)
+    runtime.start_broker()
+    wait_succeeded(endpoints, task)
+
+
+def test_a_stopped_api_comes_back_at_the_same_address(
+    runtime: Runtime, endpoints: Endpoints
+) -> None:
+    runtime.stop_api()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(endpoints.api_url)
+    runtime.start_api()
+    wait_succeeded(endpoints, submit(endpoints))
+
+
+def test_each_process_has_a_log_without_passwords(runtime: Runtime, endpoints: Endpoints) -> None:
+    logs = {log.stem: log.read_text() for log in runtime.logs_dir().iterdir()}
+    assert logs.keys() >= {"api", "relay", "worker-1", "postgres", "rabbitmq", "prometheus"}
+    for url in (endpoints.database_url, endpoints.amqp_url):
+        password = httpx.URL(url).password
+        assert not [name for name, text in logs.items() if password in text]
+
+
+def test_down_leaves_nothing_but_logs(runtime: Runtime, endpoints: Endpoints) -> None:
+    replica = runtime.replicas()[0]
+    runtime.down()
+    runtime.down()
+    assert not psutil.pid_exists(replica.pid)
+    for url in (endpoints.api_url, endpoints.prometheus_url, replica.ops_url):
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(url)
+    assert runtime.replicas() == []
+    assert (runtime.logs_dir() / "api.log").exists()
+
+
+def test_nothing_can_be_asked_of_a_stack_that_is_not_up(tmp_path: Path) -> None:
+    runtime = runtime_for("native", tmp_path)
+    forbidden: list[Callable[[], Any]] = [
+        lambda: runtime.scale(1),
+        runtime.stop_broker,
+        runtime.start_api,
+    ]
+    for call in forbidden:
+        with pytest.raises(UsageError):
+            call()
+    runtime.down()
+
+
+def test_a_setting_the_platform_refuses_is_told_in_its_words(
+    tmp_path: Path, servers: object
+) -> None:
+    before = instances_of_this_process()
+    runtime = runtime_for("native", tmp_path)
+    with pytest.raises(ProgramFailed, match="TASK_PLATFORM_QUEUE_TYPE") as caught:
+        runtime.up(settings={"TASK_PLATFORM_QUEUE_TYPE": "nonsense"})
+    assert caught.value.program == "migrate"
+    assert instances_of_this_process() == before
+
+
+def test_nothing_is_left_of_a_lab_killed_with_its_stack_up(tmp_path: Path, servers: object) -> None:
+    lab = subprocess.Popen(
+        [sys.executable, "-c", LAB, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert lab.stdout
+    assert lab.stdout.readline() == "up\n"
+    stack = psutil.Process(lab.pid).children(recursive=True)
+    assert len(stack) >= 7
+    lab.send_signal(signal.SIGKILL)
+    lab.communicate(timeout=30)
+    wait_until(lambda: not any(map(is_running, stack)), "end of every process")
