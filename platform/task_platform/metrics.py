@@ -28,7 +28,7 @@ BATCH_SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000)
 
 def new_registry() -> CollectorRegistry:
     """A registry of this process alone, with its CPU, memory and garbage collections."""
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry(auto_describe=True)
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)

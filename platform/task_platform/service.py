@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -168,6 +169,22 @@ async def stopped_within(service: Service, seconds: float) -> bool:
     return True
 
 
+def _stop_on_signals(service: Service) -> None:
+    """Drain on SIGTERM and SIGINT, however often they come.
+
+    Not by the loop's own handlers: those vanish with the loop, and a second signal during the last
+    moments would then turn an orderly end into a violent one.
+    """
+    loop = asyncio.get_running_loop()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(service.stopping.set)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
 async def run(
     name: str, settings: Settings, work: Callable[[Service], Awaitable[None]], *, ops: bool = True
 ) -> None:
@@ -177,9 +194,7 @@ async def run(
     """
     configure_logging(settings.log_level, process=name)
     service = Service(name, settings)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, service.stopping.set)
+    _stop_on_signals(service)
     started = monotonic()
     log.info("starting", settings=settings.printable())
     if ops:

@@ -15,7 +15,7 @@ create table tasks (
     attempts smallint not null default 0,
     -- Rises by one at every claim and is never lowered; a writer must still hold it.
     fence bigint not null default 0,
-    -- Set after a claim of several tasks was lost: the task is then claimed alone.
+    -- Set after a loss in company: the task is then claimed, and run, alone.
     isolate boolean not null default false,
     result json,
     error json,
@@ -52,6 +52,8 @@ create table claims (
     owner text not null,
     task_ids uuid[] not null,
     fences bigint[] not null,
+    -- Whether the worker ran it with nothing beside it: only such a loss is the task's own fault.
+    alone boolean not null,
     expires_at timestamptz not null
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 

@@ -1,6 +1,6 @@
 -- name: claim_tasks
 -- Take tasks under one lease: every due one of $1 that nobody else is touching.
--- Isolated tasks are only taken when $6 says that they are claimed alone; otherwise they come back
+-- Isolated tasks are only taken when $6 says that nothing runs beside them; otherwise they come back
 -- with a null fence. Ids that do not come back at all cannot be claimed by this delivery.
 -- $1 ids uuid[], $2 prior_states text[], $3 state text, $4 owner text, $5 lease_s float8,
 -- $6 alone boolean
@@ -22,8 +22,8 @@ claimed as (
         t.created_at, t.due_at, f.exhausted
 ),
 lease as (
-    insert into claims (owner, task_ids, fences, expires_at)
-    select $4, array_agg(id), array_agg(fence), now() + $5::float8 * interval '1 second'
+    insert into claims (owner, task_ids, fences, alone, expires_at)
+    select $4, array_agg(id), array_agg(fence), $6, now() + $5::float8 * interval '1 second'
     from claimed
     having count(*) > 0
     returning id
@@ -48,9 +48,9 @@ where owner = $1 and id = any($2::bigint[])
 returning id;
 
 -- name: expire_leases
--- Bring back the tasks of lost claims. A task lost in company is not charged for the attempt and
--- is claimed alone from now on; a task lost while alone stays charged, so that one which kills its
--- worker runs out of attempts.
+-- Bring back the tasks of lost claims. A task lost in company may be innocent: it is not charged
+-- for the attempt and runs alone from now on. A task lost while alone stays charged, so that one
+-- which kills its worker runs out of attempts.
 -- $1 prior_states text[], $2 state text, $3 limit bigint
 with expired as (
     delete from claims
@@ -61,10 +61,10 @@ with expired as (
         limit $3
         for update skip locked
     )
-    returning owner, task_ids, fences
+    returning owner, task_ids, fences, alone
 ),
 members as (
-    select e.owner, cardinality(e.task_ids) > 1 as in_company, m.id, m.fence
+    select e.owner, not e.alone as in_company, m.id, m.fence
     from expired e, unnest(e.task_ids, e.fences) as m (id, fence)
 ),
 lost as (
