@@ -15,7 +15,7 @@ from task_lab.collect.database import Ledger
 from task_lab.errors import Unknown
 from task_lab.load.calibration import judge_closed_loop
 from task_lab.load.processes import Generator
-from task_lab.load.wire import Load, Testimony
+from task_lab.load.wire import Load, SenderReport
 from task_lab.runtime.base import Runtime
 from task_lab.spec import Phase, Spec, Workload, phases_of
 from task_lab.stats import percentile
@@ -48,7 +48,7 @@ class Bench:
     api_url: str
     ledger: Ledger
     generator: Generator
-    testimonies: dict[str, Testimony] = field(default_factory=dict)
+    reports: dict[str, SenderReport] = field(default_factory=dict)
 
 
 def measure_point(bench: Bench, workload: Workload, workers: int) -> bool:
@@ -66,9 +66,9 @@ def measure_point(bench: Bench, workload: Workload, workers: int) -> bool:
 def run_round(bench: Bench, phase: Phase, workload: Workload) -> bool:
     """Offer single submissions in a closed loop and wait until they are finished."""
     _started(bench, phase)
-    testimony = _offer(bench, phase, workload, batch_size=1, in_flight=bench.spec.in_flight)
-    is_drained = wait_drained(bench.ledger, testimony, deadline_s(phase.tasks))
-    _ended(bench, phase, testimony, is_drained)
+    report = _offer(bench, phase, workload, batch_size=1, in_flight=bench.spec.in_flight)
+    is_drained = wait_drained(bench.ledger, report, deadline_s(phase.tasks))
+    _ended(bench, phase, report, is_drained)
     return is_drained
 
 
@@ -80,7 +80,7 @@ def run_drain(bench: Bench, phase: Phase, workload: Workload) -> bool:
     _started(bench, phase)
     bench.runtime.pause_workers()
     try:
-        testimony = _offer(
+        report = _offer(
             bench,
             phase,
             workload,
@@ -91,19 +91,19 @@ def run_drain(bench: Bench, phase: Phase, workload: Workload) -> bool:
     finally:
         bench.runtime.resume_workers()
     resumed = bench.folder.append_event("resumed", phase=phase.name)
-    is_drained = wait_drained(bench.ledger, testimony, deadline_s(phase.tasks))
-    _ended(bench, phase, testimony, is_drained, resumed_at=resumed["at"])
+    is_drained = wait_drained(bench.ledger, report, deadline_s(phase.tasks))
+    _ended(bench, phase, report, is_drained, resumed_at=resumed["at"])
     return is_drained
 
 
-def wait_drained(ledger: Ledger, testimony: Testimony, timeout_s: float) -> bool:
+def wait_drained(ledger: Ledger, report: SenderReport, timeout_s: float) -> bool:
     """True once all accepted tasks are terminal, twice in a row; False when time is up."""
-    if testimony.first_id is None or testimony.last_id is None:
+    if report.first_id is None or report.last_id is None:
         return True
     deadline, agreeing = time.monotonic() + timeout_s, 0
     while agreeing < _LOOKS:
-        progress = ledger.progress(testimony.first_id, testimony.last_id)
-        is_done = progress.terminal == progress.total and progress.terminal >= testimony.accepted
+        progress = ledger.progress(report.first_id, report.last_id)
+        is_done = progress.terminal == progress.total and progress.terminal >= report.accepted
         agreeing = agreeing + 1 if is_done else 0
         if time.monotonic() > deadline:
             return False
@@ -127,20 +127,20 @@ def deadline_s(tasks: int) -> float:
 
 
 def record_load(bench: Bench, calibration: dict[str, Any] | None) -> list[str]:
-    """Write load.json: the generator's testimony and why it may have been the limit, if so."""
+    """Write load.json: the generator's report and why it may have been the limit, if so."""
     reasons = [
         reason
         for workload, workers in bench.spec.points()
         for reason in judge_closed_loop(
             f"{workload.name} with {workers} workers",
             [
-                bench.testimonies[phase.name]
+                bench.reports[phase.name]
                 for phase in phases_of(workload, workers, bench.spec.warmup_tasks)
-                if phase.kind == "round" and phase.name in bench.testimonies
+                if phase.kind == "round" and phase.name in bench.reports
             ],
         )
     ]
-    phases = {name: _as_json(testimony) for name, testimony in bench.testimonies.items()}
+    phases = {name: _as_json(report) for name, report in bench.reports.items()}
     bench.folder.write_json(
         "load.json",
         {
@@ -155,7 +155,7 @@ def record_load(bench: Bench, calibration: dict[str, Any] | None) -> list[str]:
 
 def _offer(
     bench: Bench, phase: Phase, workload: Workload, *, batch_size: int, in_flight: int
-) -> Testimony:
+) -> SenderReport:
     load = Load(
         phase=phase.name,
         api_url=bench.api_url,
@@ -166,8 +166,8 @@ def _offer(
         history=str(bench.folder / "history.jsonl"),
         deadline_s=deadline_s(phase.tasks),
     )
-    testimony = bench.testimonies[phase.name] = bench.generator.offer(load)
-    return testimony
+    report = bench.reports[phase.name] = bench.generator.offer(load)
+    return report
 
 
 def task_json(workload: Workload) -> str:
@@ -190,7 +190,7 @@ def _started(bench: Bench, phase: Phase) -> None:
 def _ended(
     bench: Bench,
     phase: Phase,
-    testimony: Testimony,
+    report: SenderReport,
     is_drained: bool,
     *,
     resumed_at: float | None = None,
@@ -199,10 +199,10 @@ def _ended(
         "phase_ended",
         phase=phase.name,
         **_about(phase),
-        accepted=testimony.accepted,
-        rejected=testimony.rejected,
-        unknown=testimony.unknown,
-        submit_per_s=testimony.submit_per_s,
+        accepted=report.accepted,
+        rejected=report.rejected,
+        unknown=report.unknown,
+        submit_per_s=report.submit_per_s,
         drained=is_drained,
         resumed_at=resumed_at,
     )
@@ -212,16 +212,16 @@ def _about(phase: Phase) -> dict[str, Any]:
     return phase.model_dump(exclude={"name"})
 
 
-def _as_json(testimony: Testimony) -> dict[str, Any]:
-    lag_s = percentile(testimony.loop_lag_s, 0.99) if testimony.loop_lag_s else None
+def _as_json(report: SenderReport) -> dict[str, Any]:
+    lag_s = percentile(report.loop_lag_s, 0.99) if report.loop_lag_s else None
     return {
-        "cpu_share": testimony.cpu_share,
+        "cpu_share": report.cpu_share,
         "loop_lag_p99_ms": None if lag_s is None else lag_s * 1e3,
-        "submitted": testimony.submitted,
-        "accepted": testimony.accepted,
-        "rejected": testimony.rejected,
-        "unknown": testimony.unknown,
-        "problems": testimony.problems,
-        "duration_s": testimony.duration_s,
-        "submit_per_s": testimony.submit_per_s,
+        "submitted": report.submitted,
+        "accepted": report.accepted,
+        "rejected": report.rejected,
+        "unknown": report.unknown,
+        "problems": report.problems,
+        "duration_s": report.duration_s,
+        "submit_per_s": report.submit_per_s,
     }

@@ -43,6 +43,8 @@ from task_lab.store import PROJECT, RESULTS, RunFolder, create_run, utc_text
 _R = TypeVar("_R")
 # Against a stub that answers at once this takes about a second.
 _CALIBRATION_TASKS = 4_000
+# A worker counts a task right after the commit that the ledger already shows.
+_COUNTED_WITHIN_S = 0.5
 
 
 def open_experiment(
@@ -177,7 +179,7 @@ class Experiment:
             if not is_drained:
                 break
         is_settled = wait_settled(self._ledger)
-        is_scraped = wait_scraped(self._prometheus, since=time.time())
+        is_scraped = wait_scraped(self._prometheus, since=time.time() + _COUNTED_WITHIN_S)
         sampler.stop()
         self._folder.update_run(windows={"start": started_at, "end": time.time()})
         self._folder.append_event("settled", settled=is_settled, scraped=is_scraped)

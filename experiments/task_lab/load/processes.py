@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -12,7 +13,7 @@ from typing import IO, Self
 import msgspec
 
 from task_lab.errors import LabError
-from task_lab.load.wire import Load, Testimony
+from task_lab.load.wire import Load, SenderReport
 
 _START_S = 30.0
 _STOP_S = 5.0
@@ -47,6 +48,7 @@ class _Child:
             )
 
     def say(self, line: bytes) -> None:
+        """Hand the process a line. Raises GeneratorDied."""
         try:
             self._stdin.write(line + b"\n")
             self._stdin.flush()
@@ -54,6 +56,7 @@ class _Child:
             raise GeneratorDied(self._module, self._log) from None
 
     def hear(self, timeout_s: float) -> bytes:
+        """The next line the process says. Raises GeneratorDied."""
         readable, _, _ = select.select([self._stdout], [], [], timeout_s)
         line = self._stdout.readline() if readable else b""
         if not line:
@@ -61,13 +64,14 @@ class _Child:
         return line
 
     def stop(self) -> None:
-        if self._process.poll() is None:
+        """End the process, by force if closing its input is not enough. Idempotent."""
+        with suppress(BrokenPipeError):
             self._stdin.close()
-            try:
-                self._process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._stdout.close()
 
     @property
@@ -99,11 +103,11 @@ class Generator(_Child):
         super().__init__("task_lab.load.sender", log)
         self.hear(_START_S)
 
-    def offer(self, load: Load) -> Testimony:
+    def offer(self, load: Load) -> SenderReport:
         """Send a load and return what the sender says about it. Raises GeneratorDied."""
         self.say(msgspec.json.encode(load))
         line = self.hear(load.deadline_s + _GRACE_S)
-        return msgspec.json.decode(line, type=Testimony)
+        return msgspec.json.decode(line, type=SenderReport)
 
 
 class Stub(_Child):

@@ -1,6 +1,6 @@
 """The load generator: a process of its own, so that its CPU share and loop lag are its own.
 
-Reads one `Load` per line on standard input, answers each with one `Testimony` line, and ends when
+Reads one `Load` per line on standard input, answers each with one `SenderReport` line, and ends when
 its input does: a lab that died leaves no load behind. Raw httpx over aiohttp's transport (httpx's
 own scans every pooled connection for every request, which makes it the slowest part of the bench).
 """
@@ -22,7 +22,7 @@ import uvloop
 from httpx_aiohttp import AiohttpTransport
 
 from task_lab.history import HistoryWriter, Outcome, Submission
-from task_lab.load.wire import Load, Testimony
+from task_lab.load.wire import Load, SenderReport
 
 _FLUSH_EVERY_S = 0.05
 _LAG_EVERY_S = 0.01
@@ -67,7 +67,7 @@ def open_client() -> httpx.AsyncClient:
     )
 
 
-async def offer(load: Load, client: httpx.AsyncClient) -> Testimony:
+async def offer(load: Load, client: httpx.AsyncClient) -> SenderReport:
     """Send the load, writing each submission to the history as its answer comes.
 
     Cancelling stops it: what is in flight then is recorded as unknown.
@@ -102,7 +102,7 @@ class _Run:
     def _now(self) -> float:
         return self._anchor + time.perf_counter()
 
-    async def send_all(self) -> Testimony:
+    async def send_all(self) -> SenderReport:
         load = self._load
         cpu_at_start, started_at = time.process_time(), self._now()
         requests = self._requests(started_at)
@@ -111,7 +111,7 @@ class _Run:
             async with asyncio.timeout(load.deadline_s), asyncio.TaskGroup() as group:
                 for _ in range(senders):
                     group.create_task(self._send_some(requests))
-        return Testimony(
+        return SenderReport(
             phase=load.phase,
             submitted=self._outcomes.total(),
             accepted=self._outcomes["accepted"],

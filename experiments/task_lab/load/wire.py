@@ -25,7 +25,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float = 120.0
 
 
-class Testimony(msgspec.Struct, frozen=True, kw_only=True):
+class SenderReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the sender says about a load, and about itself.
 
     first_id, last_id: lowest and highest accepted task id (UUIDv7: they bound the phase's rows).
