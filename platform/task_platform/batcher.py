@@ -2,8 +2,8 @@
 
 Group commit (API) and completion (worker) share its contract: an idle batcher flushes at once;
 a full batch never waits; the backlog is bounded; a failed batch fails its own members only; the
-last flush happens during drain. How a failure is treated (halving, requeueing) is the flush's own
-business.
+last flush happens during drain; a member whose caller gave up before its batch was cut is dropped.
+How a failure is treated (halving, requeueing) is the flush's own business.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Batcher(Generic[M, R]):
         self._concurrency = concurrency
         self._size_of = size_of
         self._waiting: deque[tuple[M, int, asyncio.Future[R]]] = deque()
+        self._waiting_bytes = 0
         self._flushing: set[asyncio.Task[None]] = set()
         self._age_timer: asyncio.TimerHandle | None = None
         self._settled = asyncio.Event()
@@ -50,7 +51,9 @@ class Batcher(Generic[M, R]):
         if len(self._waiting) >= self._limits.max_backlog:
             raise Overloaded(f"{len(self._waiting)} are waiting already")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((member, self._size_of(member), future))
+        size = self._size_of(member)
+        self._waiting.append((member, size, future))
+        self._waiting_bytes += size
         self._settled.clear()
         self._start_batches()
         return future
@@ -65,7 +68,10 @@ class Batcher(Generic[M, R]):
 
     def _start_batches(self, *, at_once: bool = False) -> None:
         while self._waiting and len(self._flushing) < self._concurrency:
-            is_full = len(self._waiting) >= self._limits.max_count
+            is_full = (
+                len(self._waiting) >= self._limits.max_count
+                or self._waiting_bytes >= self._limits.max_bytes
+            )
             if self._limits.max_age_s > 0 and not (is_full or at_once):
                 if self._age_timer is None:
                     self._age_timer = asyncio.get_running_loop().call_later(
@@ -90,10 +96,7 @@ class Batcher(Generic[M, R]):
 
     async def _run_batch(self) -> None:
         # Cut here, not when the task was made: members added meanwhile still catch this batch.
-        count = members_to_flush(
-            [size for _, size, _ in list(self._waiting)[: self._limits.max_count]], self._limits
-        )
-        batch = [self._waiting.popleft() for _ in range(count)]
+        batch = self._cut_batch()
         if not batch:
             return
         outcomes: Sequence[R | Exception]
@@ -108,3 +111,17 @@ class Batcher(Generic[M, R]):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+
+    def _cut_batch(self) -> list[tuple[M, int, asyncio.Future[R]]]:
+        """Take the next batch off the backlog, without those whose callers have gone."""
+        candidates: list[tuple[M, int, asyncio.Future[R]]] = []
+        while self._waiting and len(candidates) < self._limits.max_count:
+            entry = self._waiting.popleft()
+            self._waiting_bytes -= entry[1]
+            if not entry[2].done():
+                candidates.append(entry)
+        count = members_to_flush([size for _, size, _ in candidates], self._limits)
+        for entry in reversed(candidates[count:]):
+            self._waiting.appendleft(entry)
+            self._waiting_bytes += entry[1]
+        return candidates[:count]

@@ -22,7 +22,7 @@ class Settings(BaseSettings):
         SecretStr("postgresql://task_platform@127.0.0.1:5432/task_platform"),
         description="Postgres, as a libpq URL.",
     )
-    database_pool_size: int = Field(4, ge=2, le=100, description="Connections of one process.")
+    database_pool_size: int = Field(6, ge=2, le=100, description="Connections of one process.")
     database_timeout_s: Seconds = Field(10.0, description="Longest a statement may take.")
     amqp_url: SecretStr = Field(
         SecretStr("amqp://guest:guest@127.0.0.1:5672/"), description="RabbitMQ, vhost included."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ import msgspec
 from task_platform.errors import InvalidInput, InvalidResult, MalformedJson
 
 MAX_DEPTH = 64
+
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -32,6 +35,8 @@ def loads(body: bytes) -> Any:
         raise InvalidInput(f"{error}".split(" - ", maxsplit=1)[0].lower()) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         # The decoder's own text may quote the input.
+        if _is_json_but_for_surrogates(body):
+            raise InvalidInput("a string contains a lone surrogate") from None
         raise MalformedJson("the body is not valid JSON in UTF-8") from None
     _check(value, "", MAX_DEPTH)
     return value
@@ -57,9 +62,21 @@ def dump_result(value: Any) -> str:
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidResult(f"the result is not JSON: {error}") from None
-    if "\\u0000" in text:
+    # Without the pairs, a backslash begins an escape; with them, it may be text about one.
+    if "\\u0000" in text.replace("\\\\", ""):
         raise InvalidResult("the result contains a NUL character")
     return text
+
+
+def _is_json_but_for_surrogates(body: bytes) -> bool:
+    """Whether only a surrogate escape without its other half keeps the body from being JSON."""
+    if not _SURROGATE_ESCAPE.search(body):
+        return False
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _check(value: Any, pointer: str, levels: int) -> None:

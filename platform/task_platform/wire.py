@@ -31,7 +31,7 @@ def decode_message(body: bytes) -> UUID:
     """The announced task's id. Raises UnreadableMessage."""
     try:
         message = _decoder.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise UnreadableMessage(str(error)) from None
     if message.v != SCHEMA_VERSION:
         raise UnreadableMessage(f"schema version {message.v}, expected {SCHEMA_VERSION}")

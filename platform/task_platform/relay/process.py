@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 _ROWS_PER_ROUND = 100
 # A relay that dies with rows leaves them hidden for so long.
-_HIDE_S = 15.0
+_HIDE_S = 30.0
 
 
 async def run_relay(service: Service) -> None:

@@ -1,8 +1,9 @@
 """Announcing the forgotten: a purged queue or a lost broker must not lose a task.
 
-A task is forgotten when it is QUEUED and due, has no outbox row, and the queue shows nothing ready:
-then no message of it exists, or one that some worker is about to be rid of. Announcing too much is
-harmless, because a task can only be claimed once.
+A task is forgotten when it is QUEUED, has been due for a while and has no outbox row, and either the
+queue shows nothing ready (then no message of it exists, or one that a worker is about to drop), or
+tasks that fell due later were started long ago. Announcing too much is harmless, because a task can
+only be claimed once.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _WINDOW = 10_000
 _START = UUID(int=0)
 # Ids are made before their commit, by clocks that differ: nothing this young is taken as history.
 _SETTLED_AFTER_S = 60.0
+# The search may take this share of the relay's time: one old open task keeps the mark low, and all
+# that finished since is then looked at again and again.
+_DUTY = 0.05
 
 
 class Reannouncer:
@@ -38,36 +42,54 @@ class Reannouncer:
         self._metrics = metrics
         self._mark = _START
         self._not_before = 0.0
+        self._busy_not_before = 0.0
         self._connection = AsyncExitStack()
         self._channel: Channel | None = None
 
     async def run_pass(self) -> bool:
-        """Look through all open tasks once, if the queue is empty. Never asks to be repeated.
+        """Look through the open tasks once, when it is time to. Never asks to be repeated.
 
         Raises DatabaseUnavailable, BrokerUnavailable.
         """
-        if monotonic() < self._not_before or not await self._queue_is_empty():
+        started = monotonic()
+        if started < self._not_before:
             return False
-        age_s = self._settings.reannounce_age_s
-        after, announced, mark_is_open = self._mark, 0, False
-        # A task whose id is younger than the age cannot have been due for so long.
-        before = _uuid7_floor(time() - age_s)
-        while True:
-            window = await reannounce(
-                self._pool, after=after, before=before, window=_WINDOW, age_s=age_s
-            )
-            announced += window.announced
-            if window.last_scanned is None:
-                break
-            if not mark_is_open:
-                self._advance_mark(window.first_open, window.last_scanned)
-                mark_is_open = window.first_open is not None
-            after = window.last_scanned
+        queue_is_empty = await self._queue_is_empty()
+        if not queue_is_empty and started < self._busy_not_before:
+            return False
+        announced = await self._search(only_overtaken=not queue_is_empty)
+        took_s = monotonic() - started
+        self._not_before = started + took_s / _DUTY
+        self._busy_not_before = started + self._settings.reannounce_every_s
         if announced:
             self._metrics.reannounced.inc(announced)
             log.warning("announced forgotten tasks again", tasks=announced)
-            self._not_before = monotonic() + self._settings.reannounce_every_s
+            self._not_before = max(self._not_before, self._busy_not_before)
         return False
+
+    async def _search(self, *, only_overtaken: bool) -> int:
+        # While messages are waiting, a task that was due so recently may just be among them.
+        settings = self._settings
+        age_s = settings.reannounce_every_s if only_overtaken else settings.reannounce_age_s
+        # A task whose id is younger than the age cannot have been due for so long.
+        before = _uuid7_floor(time() - age_s)
+        after, announced, mark_is_settled = self._mark, 0, False
+        while True:
+            window = await reannounce(
+                self._pool,
+                after=after,
+                before=before,
+                window=_WINDOW,
+                age_s=age_s,
+                only_overtaken=only_overtaken,
+            )
+            announced += window.announced
+            if window.last_scanned is None or (only_overtaken and not window.has_started):
+                return announced
+            if not mark_is_settled:
+                self._advance_mark(window.first_open, window.last_scanned)
+                mark_is_settled = window.first_open is not None
+            after = window.last_scanned
 
     async def close(self) -> None:
         """Let the connection go."""

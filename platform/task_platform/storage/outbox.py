@@ -28,11 +28,13 @@ class Reannounced:
 
     last_scanned: where the window ended; None when there was nothing in it.
     first_open: the first task in it that is not terminal; None when all were.
+    has_started: whether any task in it was started longer ago than the age.
     """
 
     announced: int
     last_scanned: UUID | None
     first_open: UUID | None
+    has_started: bool
 
 
 async def claim_outbox_rows(pool: Pool, *, limit: int, hide_s: float) -> list[OutboxRow]:
@@ -73,10 +75,18 @@ async def oldest_unsent_age_s(pool: Pool) -> float:
 
 
 async def reannounce(
-    pool: Pool, *, after: UUID, before: UUID, window: int, age_s: float
+    pool: Pool, *, after: UUID, before: UUID, window: int, age_s: float, only_overtaken: bool
 ) -> Reannounced:
     """Announce forgotten tasks among the first `window` ids between `after` and `before`."""
     (row,) = await fetch(
-        pool, "reannounce", after, before, window, age_s, State.QUEUED.value, _TERMINAL
+        pool,
+        "reannounce",
+        after,
+        before,
+        window,
+        age_s,
+        State.QUEUED.value,
+        _TERMINAL,
+        only_overtaken,
     )
-    return Reannounced(row["announced"], row["last_scanned"], row["first_open"])
+    return Reannounced(row["announced"], row["last_scanned"], row["first_open"], row["has_started"])

@@ -61,6 +61,7 @@ class Worker:
         self._unstarted: deque[Assignment] = deque()
         self._running: set[Assignment] = set()
         self._room = asyncio.Event()
+        self._letting_go: set[asyncio.Task[None]] = set()
         metrics = WorkerMetrics(service.registry, handlers.task_types)
         self._metrics = metrics
         self._consumer = Consumer(
@@ -94,15 +95,21 @@ class Worker:
             await self._service.stopping.wait()
             self._service.readiness.set("drain", met=False)
             log.info("draining", running=len(self._running), unstarted=len(self._unstarted))
+            await _cancelled(pacing)
             await self._consumer.stop()
-            for task in (pacing, working):
-                await _cancelled(task)
+            # A claim that is under way comes to its end: cut short, its tasks would be left to the
+            # reaper.
+            self._consumer.arrived.set()
+            self._room.set()
+            await asyncio.wait({working}, timeout=self._settings.lease_s)
+            await _cancelled(working)
             await self._drain()
             for task in (renewing, consuming):
                 await _cancelled(task)
 
     async def _work(self) -> None:
-        while True:
+        stopping = self._service.stopping
+        while not stopping.is_set():
             self._room.clear()
             if self._intake.has_isolated:
                 await self._run_isolated()
@@ -111,8 +118,8 @@ class Worker:
             room = claim_room(self._concurrency, self._pace.per_s, len(self._unstarted))
             if room == 0:
                 await self._room.wait()
-                continue
-            await self._take_up(await self._intake.claim_batch(room))
+            elif not stopping.is_set():
+                await self._take_up(await self._intake.claim_batch(room))
 
     async def _take_up(self, assignments: list[Assignment]) -> None:
         """Run what needs no waiting now, and line up the rest."""
@@ -136,11 +143,13 @@ class Worker:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.lease_s):
                 await self._idle()
-        await self._take_up(await self._intake.claim_isolated())
-        await self._idle()
+        if not self._service.stopping.is_set():
+            await self._take_up(await self._intake.claim_isolated())
+            await self._idle()
 
     async def _idle(self) -> None:
-        while self._running or self._unstarted:
+        """Return once nothing is in hand, or the service is stopping."""
+        while (self._running or self._unstarted) and not self._service.stopping.is_set():
             self._room.clear()
             await self._room.wait()
         await self._completer.drain()
@@ -169,16 +178,23 @@ class Worker:
             await self._consumer.set_prefetch(wanted_prefetch(self._concurrency, self._pace.per_s))
 
     def _withdraw(self, claim: ClaimInHand) -> None:
-        """Stop working on a claim that belongs to somebody else now."""
-        for assignment in [*self._running, *self._unstarted]:
-            if assignment.claim is claim:
-                assignment.is_withdrawn = True
-                if assignment.running is not None:
-                    assignment.running.cancel()
-        withdrawn = [assignment for assignment in self._unstarted if assignment.claim is claim]
-        for assignment in withdrawn:
-            self._unstarted.remove(assignment)
+        """Stop working on a claim that belongs to somebody else now.
+
+        Its deliveries go too: the reaper has announced the tasks again.
+        """
+        lost = [a for a in (*self._running, *self._unstarted) if a.claim is claim]
+        for assignment in lost:
+            assignment.is_withdrawn = True
+            if assignment.running is not None:
+                assignment.running.cancel()
+            else:
+                self._unstarted.remove(assignment)
         self._room.set()
+        letting_go = asyncio.create_task(
+            self._consumer.acknowledge([assignment.delivery for assignment in lost])
+        )
+        self._letting_go.add(letting_go)
+        letting_go.add_done_callback(self._letting_go.discard)
 
     async def _drain(self) -> None:
         """Finish what runs, give back what does not, and leave nothing to the reaper."""

@@ -39,18 +39,27 @@ from outbox
 where due_at <= now();
 
 -- name: reannounce
--- Announce again the tasks that nobody will otherwise remember: due, QUEUED, without an outbox row.
--- Looks at one window of ids and says where it ended, and where the first open task stood.
+-- Announce again the tasks that nobody will otherwise remember: QUEUED, due for a while, without an
+-- outbox row. While the queue still has messages, only those are meant that were overtaken: a task
+-- that fell due later was started long ago, so in a first-in-first-out queue their message is lost.
+-- Looks at one window of ids; says where it ended, where the first open task stood, and whether
+-- anything in it was started long ago.
 -- $1 after uuid, $2 before uuid (both exclusive), $3 window bigint, $4 age_s float8, $5 state text,
--- $6 terminal text[]
+-- $6 terminal text[], $7 only_overtaken boolean
 with scanned as materialized (
-    select id, state, due_at from tasks where id > $1 and id < $2 order by id limit $3
+    select id, state, due_at, started_at from tasks where id > $1 and id < $2 order by id limit $3
+),
+frontier as materialized (
+    select max(due_at) as due_at
+    from scanned
+    where state <> $5 and started_at < now() - $4::float8 * interval '1 second'
 ),
 forgotten as (
     select id
-    from scanned
+    from scanned, frontier
     where state = $5
-        and due_at < now() - $4::float8 * interval '1 second'
+        and scanned.due_at < now() - $4::float8 * interval '1 second'
+        and (not $7::boolean or scanned.due_at < frontier.due_at)
         and id not in (select unnest(task_ids) from outbox where queue = 'tasks')
 ),
 announced as (
@@ -60,4 +69,5 @@ announced as (
 select
     (select count(*) from forgotten) as announced,
     (select id from scanned order by id desc limit 1) as last_scanned,
-    (select id from scanned where state <> all($6::text[]) order by id limit 1) as first_open;
+    (select id from scanned where state <> all($6::text[]) order by id limit 1) as first_open,
+    (select due_at is not null from frontier) as has_started;
