@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from task_platform.domain.retry import RetryPolicy
 from task_platform.errors import ConfigurationError
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Wait = Annotated[float, Field(ge=0, le=86_400)]
+
+_SCHEMES = {"database_url": ("postgresql", "postgres"), "amqp_url": ("amqp", "amqps")}
 
 
 class Settings(BaseSettings):
@@ -49,7 +60,7 @@ class Settings(BaseSettings):
     commit_backlog: int = Field(20_000, ge=1, description="Submissions waiting before 503.")
     submit_timeout_s: Seconds = Field(10.0, description="Longest a submission waits; then 503.")
     idempotency_ttl_s: float = Field(
-        86_400.0, gt=0, description="Seconds for which an idempotency key is remembered."
+        86_400.0, gt=0, le=31_536_000, description="How long an idempotency key is remembered."
     )
 
     worker_concurrency: int = Field(10, ge=1, le=1_000, description="Handlers running at once.")
@@ -58,11 +69,11 @@ class Settings(BaseSettings):
     renew_s: Seconds = Field(3.0, description="How often a worker renews its leases.")
     retry_base_s: Seconds = Field(1.0, description="Delay scale of the first retry.")
     retry_cap_s: Seconds = Field(300.0, description="Longest delay between two attempts.")
-    drain_grace_s: float = Field(
-        10.0, ge=0, description="How long running handlers may finish after SIGTERM."
+    drain_grace_s: Wait = Field(
+        10.0, description="How long running handlers may finish after SIGTERM."
     )
-    final_scrape_wait_s: float = Field(
-        5.0, ge=0, description="How long a drained process waits to be scraped a last time."
+    final_scrape_wait_s: Wait = Field(
+        5.0, description="How long a drained process waits to be scraped a last time."
     )
 
     outbox_grace_s: Seconds = Field(
@@ -76,6 +87,15 @@ class Settings(BaseSettings):
     reannounce_every_s: Seconds = Field(
         30.0, description="Pause after a pass that announced something again."
     )
+
+    @field_validator("database_url", "amqp_url")
+    @classmethod
+    def _is_url(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
+        schemes = _SCHEMES[info.field_name or ""]
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in schemes or not (parts.hostname or "host=" in parts.query):
+            raise ValueError(f"must look like {schemes[0]}://user:password@host:port/name")
+        return url
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

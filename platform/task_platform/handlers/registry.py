@@ -125,8 +125,10 @@ class HandlerRegistry:
         for name in names:
             try:
                 module = importlib.import_module(name)
-            except ImportError as error:
-                raise ConfigurationError(f"cannot import handlers from {name}: {error}") from error
+            except Exception as error:  # a module may fail in any way while it is imported
+                raise ConfigurationError(
+                    f"cannot import handlers from {name}: {type(error).__name__}: {error}"
+                ) from error
             found = handlers_of(module)
             if not found:
                 raise ConfigurationError(f"{name} holds no @task function")

@@ -1,0 +1,119 @@
+"""Acknowledging: every tag once, none before its time; and how much to ask for."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from task_platform.domain.deliveries import (
+    MAX_PREFETCH,
+    AckLedger,
+    claim_room,
+    wanted_prefetch,
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[str, int]]:
+    """Deliveries noted in any order, finished after that or never, and looks in between."""
+    count = draw(st.integers(min_value=1, max_value=25))
+    noted = draw(st.permutations(range(1, count + 1)))
+    steps: list[tuple[str, int]] = []
+    open_tags: list[int] = []
+    for tag in noted:
+        steps.append(("delivered", tag))
+        open_tags.append(tag)
+        for _ in range(draw(st.integers(min_value=0, max_value=2))):
+            if open_tags and draw(st.booleans()):
+                index = draw(st.integers(min_value=0, max_value=len(open_tags) - 1))
+                steps.append(("finished", open_tags.pop(index)))
+            else:
+                steps.append(("due", 0))
+    if draw(st.booleans()):
+        steps += [("finished", tag) for tag in open_tags]
+    return [*steps, ("due", 0)]
+
+
+@given(histories())
+def test_every_finished_tag_is_acknowledged_once_and_no_other(
+    history: list[tuple[str, int]],
+) -> None:
+    ledger = AckLedger()
+    finished: set[int] = set()
+    acknowledged: set[int] = set()
+    highest = 0
+    for step, tag in history:
+        if step == "delivered":
+            ledger.delivered(tag)
+            highest = max(highest, tag)
+        elif step == "finished":
+            ledger.finished(tag)
+            finished.add(tag)
+        else:
+            acks = ledger.due()
+            new: list[int] = []
+            if acks.upto is not None:
+                assert acks.upto not in acknowledged
+                new = [tag for tag in range(1, acks.upto + 1) if tag not in acknowledged]
+                assert all(single > acks.upto for single in acks.singles)
+            new += acks.singles
+            assert len(new) == len(set(new))
+            assert not acknowledged & set(new)
+            assert finished.issuperset(new)
+            acknowledged.update(new)
+            assert acknowledged == finished
+            assert ledger.unacknowledged == highest - len(acknowledged)
+    assert ledger.due().upto is None
+
+
+def test_a_slow_task_does_not_hold_back_those_beside_it() -> None:
+    ledger = AckLedger()
+    for tag in range(1, 6):
+        ledger.delivered(tag)
+    for tag in (2, 3, 5):
+        ledger.finished(tag)
+    acks = ledger.due()
+    assert (acks.upto, acks.singles) == (None, (2, 3, 5))
+    ledger.finished(1)
+    acks = ledger.due()
+    assert (acks.upto, acks.singles) == (1, ())
+    assert ledger.unacknowledged == 1
+    ledger.finished(4)
+    acks = ledger.due()
+    assert (acks.upto, acks.singles) == (4, ())
+    assert ledger.unacknowledged == 0
+
+
+def test_neighbours_are_acknowledged_in_one_frame() -> None:
+    ledger = AckLedger()
+    for tag in range(1, 101):
+        ledger.delivered(tag)
+        ledger.finished(tag)
+    assert ledger.due().upto == 100
+
+
+CONCURRENCIES = st.integers(min_value=1, max_value=1_000)
+RATES = st.floats(min_value=0, max_value=1e6)
+
+
+@given(CONCURRENCIES, RATES)
+def test_prefetch_keeps_every_slot_busy_and_is_bounded(concurrency: int, rate: float) -> None:
+    prefetch = wanted_prefetch(concurrency, rate)
+    assert min(2 * concurrency, MAX_PREFETCH) <= prefetch <= MAX_PREFETCH
+    assert prefetch == MAX_PREFETCH or prefetch >= 0.25 * rate
+
+
+@given(CONCURRENCIES, RATES, RATES)
+def test_a_faster_worker_never_asks_for_less(concurrency: int, one: float, other: float) -> None:
+    slow, fast = sorted((one, other))
+    assert wanted_prefetch(concurrency, slow) <= wanted_prefetch(concurrency, fast)
+
+
+def test_prefetch_changes_seldom() -> None:
+    assert len({wanted_prefetch(10, rate) for rate in range(0, 100_000, 10)}) <= 6
+
+
+@given(CONCURRENCIES, RATES, st.integers(min_value=0, max_value=10_000))
+def test_room_shrinks_by_what_is_held(concurrency: int, rate: float, unstarted: int) -> None:
+    room = claim_room(concurrency, rate, unstarted)
+    assert room == max(0, claim_room(concurrency, rate, 0) - unstarted)
+    assert claim_room(concurrency, rate, 0) >= 2 * concurrency

@@ -1,0 +1,64 @@
+"""Metric names and labels are an interface: there from the start, and bounded."""
+
+from __future__ import annotations
+
+from prometheus_client import generate_latest
+from task_platform.metrics import ApiMetrics, RelayMetrics, WorkerMetrics, new_registry
+
+COUNTERS = (
+    "worker_tasks_processed_total",
+    "worker_tasks_failed_total",
+    "worker_tasks_retried_total",
+)
+HISTOGRAMS = (
+    "worker_queue_wait_seconds",
+    "worker_service_time_seconds",
+    "worker_end_to_end_seconds",
+)
+UNLABELLED = (
+    "worker_claim_batch_size_count",
+    "worker_finish_batch_size_count",
+    "worker_commit_seconds_count",
+    "worker_tasks_in_flight",
+    "worker_tasks_running",
+)
+
+
+def test_every_label_set_of_a_worker_exists_at_zero() -> None:
+    registry = new_registry()
+    WorkerMetrics(registry, {"sum", "echo"})
+    for task_type in ("sum", "echo", "unknown"):
+        labels = {"task_type": task_type}
+        for name in (*COUNTERS, *(f"{name}_count" for name in HISTOGRAMS)):
+            assert registry.get_sample_value(name, labels) == 0, name
+    for name in UNLABELLED:
+        assert registry.get_sample_value(name) == 0, name
+
+
+def test_the_api_and_the_relay_begin_at_zero() -> None:
+    registry = new_registry()
+    ApiMetrics(registry)
+    RelayMetrics(registry)
+    for outcome in ("created", "replayed"):
+        assert registry.get_sample_value("api_tasks_accepted_total", {"outcome": outcome}) == 0
+    for name in (
+        "api_commit_batch_size_count",
+        "api_commit_seconds_count",
+        "relay_outbox_oldest_age_seconds",
+        "relay_announced_total",
+        "relay_reannounced_total",
+        "relay_leases_expired_total",
+    ):
+        assert registry.get_sample_value(name) == 0, name
+
+
+def test_a_type_that_clients_made_up_counts_as_unknown() -> None:
+    registry = new_registry()
+    metrics = WorkerMetrics(registry, {"sum"})
+    before = len(generate_latest(registry).splitlines())
+    for n in range(100):
+        metrics.failed.labels(metrics.label(f"made-up-{n}")).inc()
+    assert len(generate_latest(registry).splitlines()) == before
+    labels = {"task_type": "unknown"}
+    assert registry.get_sample_value("worker_tasks_failed_total", labels) == 100
+    assert metrics.label("sum") == "sum"

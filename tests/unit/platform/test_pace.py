@@ -1,0 +1,28 @@
+"""How fast a worker finishes tasks."""
+
+from __future__ import annotations
+
+import pytest
+from task_platform.worker.pace import Pace
+
+
+def test_a_burst_is_seen_at_once_and_forgotten_slowly() -> None:
+    pace = Pace()
+    pace.tick(0.0)
+    pace.count(100)
+    pace.tick(0.1)
+    assert pace.per_s == pytest.approx(1_000)
+    pace.tick(0.2)
+    assert 900 < pace.per_s < 1_000
+    for n in range(3, 100):
+        pace.tick(n / 10)
+    assert pace.per_s < 10
+
+
+def test_a_clock_that_stands_still_divides_by_nothing() -> None:
+    pace = Pace()
+    pace.count(5)
+    pace.tick(1.0)
+    pace.count(5)
+    pace.tick(1.0)
+    assert pace.per_s == 0
