@@ -1,6 +1,6 @@
 """Announcing the forgotten: a purged queue or a lost broker must not lose a task.
 
-A task is forgotten when it is QUEUED, has been due for a while and has no outbox row, and either the
+A task is forgotten when it is QUEUED, long due, without an outbox row, and when either the
 queue shows nothing ready (then no message of it exists, or one that a worker is about to drop), or
 tasks that fell due later were started long ago. Announcing too much is harmless, because a task can
 only be claimed once.
