@@ -146,6 +146,11 @@ class WorkerMetrics:
             "worker_tasks_in_flight", "Deliveries not yet acknowledged", registry=registry
         )
         self.running = Gauge("worker_tasks_running", "Handlers running now", registry=registry)
+        self.stuck_threads = Gauge(
+            "worker_threads_stuck",
+            "Threads that ran past their task's time limit and still hold a slot",
+            registry=registry,
+        )
         self.prefetch = Gauge("worker_prefetch", "Deliveries asked for", registry=registry)
         self.claim_batch_size = Histogram(
             "worker_claim_batch_size", "Tasks in one claim", buckets=BATCH_SIZES, registry=registry

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -24,20 +26,47 @@ from task_platform.worker.work import Assignment
 Outcome = Success | Failure
 
 
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What a handler did, as text: `result` is JSON, or None and the rest says why.
+
+    Exceptions do not travel well between threads and processes: StopIteration cannot be set on a
+    future, and one with arguments of its own cannot be unpickled.
+    """
+
+    result: str | None
+    error_type: str = ""
+    message: str = ""
+    may_retry: bool = True
+
+
 class Executor:
     """Runs assignments in the lane their handler asks for.
 
     concurrency: threads, and processes, that run handlers of those lanes.
+    on_thread_freed: called when a thread that was given up has come to its end after all.
     """
 
     def __init__(
-        self, handlers: HandlerRegistry, default_retry: RetryPolicy, concurrency: int
+        self,
+        handlers: HandlerRegistry,
+        default_retry: RetryPolicy,
+        concurrency: int,
+        *,
+        on_thread_freed: Callable[[], None] = lambda: None,
     ) -> None:
         self._handlers = handlers
         self._default_retry = default_retry
         self._concurrency = concurrency
+        self._on_thread_freed = on_thread_freed
         self._threads: ThreadPoolExecutor | None = None
         self._processes: ProcessPool | None = None
+        self._stuck: set[asyncio.Future[_Report]] = set()
+
+    @property
+    def stuck_threads(self) -> int:
+        """Threads that ran past their limit: they cannot be stopped, and keep their place."""
+        return len(self._stuck)
 
     def runs_inline(self, assignment: Assignment) -> bool:
         """Whether `run_inline` may run it: no waiting is involved."""
@@ -52,11 +81,11 @@ class Executor:
         handler = self._handlers.get(assignment.task.task_type)
         try:
             _refuse_exhausted(assignment)
-            handler = _known(handler, assignment)
-            result = handler.function(*_arguments(handler, assignment))
-            return _success(assignment, result, started)
-        except (Exception, SystemExit) as error:
-            return self._failure(assignment, handler, error, started)
+            known = _known(handler, assignment)
+            report = _reported(known.function, *_arguments(known, assignment))
+        except Exception as error:
+            report = _report_of(error)
+        return self._outcome(assignment, handler, report, started)
 
     async def run(self, assignment: Assignment) -> Outcome:
         """Run it in its own lane.
@@ -66,16 +95,13 @@ class Executor:
         started = monotonic()
         handler = self._handlers.get(assignment.task.task_type)
         try:
-            handler = _known(handler, assignment)
-            arguments = _arguments(handler, assignment)
-            result = await self._in_lane(handler, arguments)
-            return _success(assignment, result, started)
-        except asyncio.CancelledError as error:
-            if assignment.is_withdrawn:
+            known = _known(handler, assignment)
+            report = await self._in_lane(known, _arguments(known, assignment))
+        except BaseException as error:  # a handler may raise anything, CancelledError too
+            if isinstance(error, asyncio.CancelledError) and assignment.is_withdrawn:
                 raise
-            return self._failure(assignment, handler, error, started)
-        except (Exception, SystemExit) as error:
-            return self._failure(assignment, handler, error, started)
+            report = _report_of(error)
+        return self._outcome(assignment, handler, report, started)
 
     def close(self) -> None:
         """Let the threads and processes go, without waiting for what they still do."""
@@ -84,52 +110,69 @@ class Executor:
         if self._processes is not None:
             self._processes.stop()  # type: ignore[no-untyped-call]
 
-    async def _in_lane(self, handler: Handler, arguments: tuple[Any, ...]) -> Any:
-        try:
-            match handler.lane:
-                case Lane.THREAD:
-                    future = asyncio.get_running_loop().run_in_executor(
-                        self._thread_pool(), handler.function, *arguments
-                    )
-                    # A thread cannot be stopped: past its limit it is left to itself, and keeps
-                    # its place in the pool until it ends.
-                    async with asyncio.timeout(handler.timeout_s):
+    async def _in_lane(self, handler: Handler, arguments: tuple[Any, ...]) -> _Report:
+        limit_s = handler.timeout_s
+        match handler.lane:
+            case Lane.THREAD:
+                future = asyncio.get_running_loop().run_in_executor(
+                    self._thread_pool(), _reported, handler.function, *arguments
+                )
+                try:
+                    async with asyncio.timeout(limit_s):
                         return await asyncio.shield(future)
-                case Lane.PROCESS:
-                    return await asyncio.wrap_future(
+                except TimeoutError:
+                    self._give_up(future)
+                    raise TaskTimeout(f"not finished within {limit_s} s") from None
+            case Lane.PROCESS:
+                try:
+                    report: _Report = await asyncio.wrap_future(
                         self._process_pool().schedule(
-                            handler.function, args=arguments, timeout=handler.timeout_s
+                            _reported, args=(handler.function, *arguments), timeout=limit_s
                         )
                     )
-                case _:
-                    async with asyncio.timeout(handler.timeout_s) as limit:
-                        return await handler.function(*arguments)
-        except TimeoutError as error:
-            ours = handler.lane is not Lane.LOOP or limit.expired()
-            if ours and handler.timeout_s is not None:
-                raise TaskTimeout(f"not finished within {handler.timeout_s} s") from error
-            raise
-        except ProcessExpired as error:
-            raise RuntimeError(f"the process died with exit code {error.exitcode}") from error
+                except TimeoutError:
+                    raise TaskTimeout(f"not finished within {limit_s} s") from None
+                except ProcessExpired as error:
+                    raise RuntimeError(
+                        f"the process died with exit code {error.exitcode}"
+                    ) from None
+                return report
+            case _:
+                try:
+                    async with asyncio.timeout(limit_s) as limit:
+                        return _Report(strict_json.dump_result(await handler.function(*arguments)))
+                except TimeoutError:
+                    if limit.expired():
+                        raise TaskTimeout(f"not finished within {limit_s} s") from None
+                    raise
 
-    def _failure(
-        self,
-        assignment: Assignment,
-        handler: Handler | None,
-        error: BaseException,
-        started: float,
-    ) -> Failure:
+    def _give_up(self, future: asyncio.Future[_Report]) -> None:
+        def on_end(ended: asyncio.Future[_Report]) -> None:
+            self._stuck.discard(ended)
+            self._on_thread_freed()
+
+        self._stuck.add(future)
+        future.add_done_callback(on_end)
+
+    def _outcome(
+        self, assignment: Assignment, handler: Handler | None, report: _Report, started: float
+    ) -> Outcome:
         task = assignment.task
-        error_type, message = describe(error)
-        may_retry = not isinstance(error, NonRetryable | WorkerLost)
+        if report.result is not None:
+            return Success(
+                task=task,
+                result=report.result,
+                started_at=assignment.at(started),
+                ended_at=assignment.now(),
+            )
         retry_in_s = None
-        if may_retry and has_attempts_left(task.attempt, task.max_retries):
+        if report.may_retry and has_attempts_left(task.attempt, task.max_retries):
             policy = (handler.retry if handler else None) or self._default_retry
             retry_in_s = backoff_s(policy, task.attempt, random.random())  # noqa: S311 - jitter
         return Failure(
             task=task,
-            error_type=error_type,
-            message=message,
+            error_type=report.error_type,
+            message=report.message,
             retry_in_s=retry_in_s,
             started_at=assignment.at(started),
             ended_at=assignment.now(),
@@ -177,10 +220,15 @@ def _arguments(handler: Handler, assignment: Assignment) -> tuple[Any, ...]:
     return payload, TaskContext(task_id=task.id, attempt=task.attempt, fence=task.fence)
 
 
-def _success(assignment: Assignment, result: Any, started: float) -> Success:
-    return Success(
-        task=assignment.task,
-        result=strict_json.dump_result(result),
-        started_at=assignment.at(started),
-        ended_at=assignment.now(),
+def _reported(function: Callable[..., Any], *arguments: Any) -> _Report:
+    """Run synchronous code and tell what became of it, whatever it raises."""
+    try:
+        return _Report(strict_json.dump_result(function(*arguments)))
+    except BaseException as error:
+        return _report_of(error)
+
+
+def _report_of(error: BaseException) -> _Report:
+    return _Report(
+        None, *describe(error), may_retry=not isinstance(error, NonRetryable | WorkerLost)
     )

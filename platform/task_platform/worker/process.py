@@ -73,7 +73,12 @@ class Worker:
         )
         self._leases = Leases(pool, settings, metrics, worker=self.name, on_lost=self._withdraw)
         self._intake = Intake(pool, settings, metrics, self._consumer, worker=self.name)
-        self._executor = Executor(handlers, settings.retry_policy, self._concurrency)
+        self._executor = Executor(
+            handlers,
+            settings.retry_policy,
+            self._concurrency,
+            on_thread_freed=self._on_slot_free,
+        )
         self._completer = Completer(
             pool,
             metrics,
@@ -82,6 +87,7 @@ class Worker:
             closed=self._leases.closed,
         )
         metrics.running.set_function(lambda: len(self._running))
+        metrics.stuck_threads.set_function(lambda: self._executor.stuck_threads)
 
     async def run(self) -> None:
         """Serve until the service is told to stop; then drain."""
@@ -155,7 +161,7 @@ class Worker:
         await self._completer.drain()
 
     def _start_waiting(self) -> None:
-        while self._unstarted and len(self._running) < self._concurrency:
+        while self._unstarted and self._slots_taken() < self._concurrency:
             assignment = self._unstarted.popleft()
             self._running.add(assignment)
             assignment.running = asyncio.create_task(self._run_one(assignment))
@@ -168,8 +174,14 @@ class Worker:
         finally:
             self._running.discard(assignment)
             self._pace.count(1)
-            self._start_waiting()
-            self._room.set()
+            self._on_slot_free()
+
+    def _slots_taken(self) -> int:
+        return len(self._running) + self._executor.stuck_threads
+
+    def _on_slot_free(self) -> None:
+        self._start_waiting()
+        self._room.set()
 
     async def _keep_pace(self) -> None:
         while True:

@@ -16,14 +16,15 @@ from task_platform.domain.deliveries import (
 def histories(draw: st.DrawFn) -> list[tuple[str, int]]:
     """Deliveries noted in any order, finished after that or never, and looks in between."""
     count = draw(st.integers(min_value=1, max_value=25))
-    noted = draw(st.permutations(range(1, count + 1)))
+    noted = draw(st.permutations(list(range(1, count + 1))))
     steps: list[tuple[str, int]] = []
     open_tags: list[int] = []
     for tag in noted:
         steps.append(("delivered", tag))
         open_tags.append(tag)
         for _ in range(draw(st.integers(min_value=0, max_value=2))):
-            if open_tags and draw(st.booleans()):
+            finish = draw(st.booleans())
+            if finish and open_tags:
                 index = draw(st.integers(min_value=0, max_value=len(open_tags) - 1))
                 steps.append(("finished", open_tags.pop(index)))
             else:

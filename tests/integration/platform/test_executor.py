@@ -1,0 +1,299 @@
+"""Running one task, in each lane: whatever a handler does becomes an outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from pydantic import BaseModel
+from task_platform.domain.retry import RetryPolicy
+from task_platform.errors import NonRetryable
+from task_platform.handlers import HandlerRegistry, TaskContext
+from task_platform.handlers.registry import Handler, Lane
+from task_platform.storage.outcomes import Failure, Success
+from task_platform.worker.executor import Executor, Outcome
+
+from ...factories import assignment, handler
+
+RETRY = RetryPolicy(base_s=1, cap_s=10)
+SYNC = (Lane.INLINE, Lane.THREAD, Lane.PROCESS)
+
+
+class Odd(Exception):
+    """Cannot be built again from its arguments, nor printed."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__("odd")
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+class Bare(BaseException):
+    """Not an Exception at all."""
+
+
+def raise_by_name(name: str) -> None:
+    """Raise what is asked for; with a function of its own, so that every lane can import it."""
+    raise {
+        "runtime": RuntimeError("told to"),
+        "odd": Odd(1, 2),
+        "stop": StopIteration(),
+        "exit": SystemExit(3),
+        "interrupt": KeyboardInterrupt(),
+        "cancelled": asyncio.CancelledError(),
+        "generator": GeneratorExit(),
+        "timeout": TimeoutError("the handler's own"),
+        "bare": Bare("x"),
+        "final": NonRetryable("never again"),
+    }[name]
+
+
+async def raise_by_name_async(name: str) -> None:
+    await asyncio.sleep(0)
+    raise_by_name(name)
+
+
+@pytest.fixture(scope="module")
+def processes() -> Any:
+    """One pool of processes for the module: starting one takes a while."""
+    executor = Executor(HandlerRegistry([]), RETRY, concurrency=2)
+    yield executor._process_pool()
+    executor.close()
+
+
+@pytest.fixture
+async def execute(processes: Any) -> AsyncIterator[Any]:
+    """Runs a payload through a handler of our making, as a worker would."""
+    made: list[Executor] = []
+
+    async def run(made_handler: Handler | None, payload: Any = None, **fields: Any) -> Outcome:
+        registry = HandlerRegistry([made_handler] if made_handler else [])
+        executor = Executor(registry, RETRY, concurrency=2)
+        executor._processes = processes
+        made.append(executor)
+        task = assignment(task_type="t", payload=msgspec.json.encode(payload).decode(), **fields)
+        async with asyncio.timeout(20):
+            if executor.runs_inline(task):
+                return executor.run_inline(task)
+            return await executor.run(task)
+
+    yield run
+    for executor in made:
+        executor._processes = None
+        executor.close()
+
+
+@pytest.mark.parametrize("lane", SYNC)
+async def test_a_result_is_stored_as_json(execute: Any, lane: Lane) -> None:
+    outcome = await execute(handler("t", sum, lane=lane), [1, 2, 3])
+    assert isinstance(outcome, Success)
+    assert outcome.result == "6"
+    assert outcome.task.claimed_at <= outcome.started_at <= outcome.ended_at
+
+
+async def test_an_async_handler_runs_on_the_loop(execute: Any) -> None:
+    async def where(_: Any) -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    assert (await execute(handler("t", where, lane=Lane.LOOP))).result == "true"
+
+
+async def test_threads_and_processes_are_others(execute: Any) -> None:
+    thread = await execute(handler("t", lambda _: threading.get_ident(), lane=Lane.THREAD))
+    assert int(thread.result) != threading.get_ident()
+    process = await execute(handler("t", eval, lane=Lane.PROCESS), "__import__('os').getpid()")
+    assert int(process.result) != os.getpid()
+
+
+NAMES = {
+    "runtime": "RuntimeError",
+    "odd": "Odd",
+    "stop": "StopIteration",
+    "exit": "SystemExit",
+    "interrupt": "KeyboardInterrupt",
+    "cancelled": "CancelledError",
+    "generator": "GeneratorExit",
+    "timeout": "TimeoutError",
+    "bare": "Bare",
+}
+
+
+@pytest.mark.parametrize(
+    ("lane", "raised"),
+    [
+        (lane, raised)
+        for lane in (Lane.INLINE, Lane.THREAD, Lane.LOOP)
+        for raised in NAMES
+        # The language itself turns this one into a RuntimeError.
+        if (lane, raised) != (Lane.LOOP, "stop")
+    ],
+)
+async def test_whatever_a_handler_raises_is_a_failure_in11(
+    execute: Any, lane: Lane, raised: str
+) -> None:
+    function = raise_by_name_async if lane is Lane.LOOP else raise_by_name
+    outcome = await execute(handler("t", function, lane=lane, timeout_s=5), raised)
+    assert isinstance(outcome, Failure)
+    assert outcome.error_type == NAMES[raised]
+    assert outcome.retry_in_s is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "error_type"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("raise StopIteration", "StopIteration"),
+        ("raise SystemExit(3)", "SystemExit"),
+        ("raise TimeoutError('its own')", "TimeoutError"),
+        (
+            "class Odd(Exception):\n  def __init__(self, a, b): pass\nraise Odd(1, 2)",
+            "Odd",
+        ),
+        ("import os; os._exit(7)", "RuntimeError"),
+    ],
+)
+async def test_whatever_ends_a_process_is_a_failure(
+    execute: Any, code: str, error_type: str
+) -> None:
+    outcome = await execute(handler("t", exec, lane=Lane.PROCESS, timeout_s=10), code)
+    assert isinstance(outcome, Failure)
+    assert outcome.error_type == error_type
+    assert outcome.retry_in_s is not None
+    if error_type == "RuntimeError":
+        assert outcome.message == "the process died with exit code 7"
+
+
+@pytest.mark.parametrize("lane", SYNC)
+async def test_a_result_that_is_not_json_is_never_retried_in11(execute: Any, lane: Lane) -> None:
+    outcome = await execute(handler("t", set, lane=lane), [1])
+    assert isinstance(outcome, Failure)
+    assert outcome.error_type == "InvalidResult"
+    assert "set" in outcome.message
+    assert outcome.is_dead
+
+
+async def test_an_async_result_that_is_not_json_is_never_retried_in11(execute: Any) -> None:
+    async def answer(_: Any) -> float:
+        return float("nan")
+
+    outcome = await execute(handler("t", answer, lane=Lane.LOOP))
+    assert (outcome.error_type, outcome.is_dead) == ("InvalidResult", True)
+
+
+async def test_a_handler_may_say_that_trying_again_is_no_use(execute: Any) -> None:
+    outcome = await execute(handler("t", raise_by_name), "final")
+    assert (outcome.error_type, outcome.message) == ("NonRetryable", "never again")
+    assert outcome.is_dead
+
+
+@pytest.mark.parametrize(
+    ("attempt", "max_retries", "is_dead"),
+    [(1, 0, True), (1, 1, False), (2, 1, True), (3, 9, False)],
+)
+async def test_a_task_is_dead_when_its_attempts_are_used_up(
+    execute: Any, attempt: int, max_retries: int, is_dead: bool
+) -> None:
+    outcome = await execute(
+        handler("t", raise_by_name), "runtime", attempt=attempt, max_retries=max_retries
+    )
+    assert outcome.is_dead is is_dead
+
+
+async def test_the_policy_of_the_type_goes_before_that_of_the_platform(execute: Any) -> None:
+    own = RetryPolicy(base_s=1_000, cap_s=1_000)
+    outcome = await execute(handler("t", raise_by_name, retry=own), "runtime")
+    assert 500 <= outcome.retry_in_s <= 1_000
+    outcome = await execute(handler("t", raise_by_name), "runtime")
+    assert 0.5 <= outcome.retry_in_s <= 1
+
+
+async def test_an_unknown_type_is_retried_because_it_may_be_deployed_later_rt11(
+    execute: Any,
+) -> None:
+    outcome = await execute(None, {"x": 1})
+    assert (outcome.error_type, outcome.is_dead) == ("UnknownTaskType", False)
+
+
+async def test_an_exhausted_task_dies_without_running(execute: Any) -> None:
+    ran: list[Any] = []
+    outcome = await execute(handler("t", ran.append), exhausted=True, attempt=4)
+    assert ran == []
+    assert (outcome.error_type, outcome.is_dead) == ("WorkerLost", True)
+
+
+class Numbers(BaseModel):
+    numbers: list[int]
+
+
+async def test_a_handler_gets_its_payload_in_its_own_schema(execute: Any) -> None:
+    made = handler("t", lambda payload: sum(payload.numbers), payload=Numbers)
+    assert (await execute(made, {"numbers": [1, 2]})).result == "3"
+    outcome = await execute(made, {"numbers": ["secret"]})
+    assert outcome.is_dead
+    assert "secret" not in outcome.message
+
+
+async def test_a_handler_may_ask_which_attempt_it_is(execute: Any) -> None:
+    def told(_: Any, context: TaskContext) -> list[int]:
+        return [context.attempt, context.fence]
+
+    made = handler("t", told, takes_context=True)
+    assert (await execute(made, attempt=2, fence=5)).result == "[2,5]"
+
+
+async def test_an_async_handler_is_stopped_at_its_limit(execute: Any) -> None:
+    stopped = asyncio.Event()
+
+    async def hang(_: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    outcome = await execute(handler("t", hang, lane=Lane.LOOP, timeout_s=0.05))
+    assert (outcome.error_type, outcome.is_dead) == ("TaskTimeout", False)
+    assert stopped.is_set()
+
+
+async def test_a_process_is_killed_at_its_limit(execute: Any) -> None:
+    started = time.monotonic()
+    outcome = await execute(handler("t", time.sleep, lane=Lane.PROCESS, timeout_s=0.5), 30)
+    assert outcome.error_type == "TaskTimeout"
+    assert time.monotonic() - started < 10
+
+
+async def test_a_thread_past_its_limit_keeps_its_place_until_it_ends() -> None:
+    release = threading.Event()
+    freed = asyncio.Event()
+    made = handler("t", lambda _: release.wait(10), lane=Lane.THREAD, timeout_s=0.05)
+    executor = Executor(HandlerRegistry([made]), RETRY, 2, on_thread_freed=freed.set)
+    try:
+        outcome = await executor.run(assignment(task_type="t", payload="null"))
+        assert isinstance(outcome, Failure)
+        assert outcome.error_type == "TaskTimeout"
+        assert executor.stuck_threads == 1
+    finally:
+        release.set()
+    async with asyncio.timeout(5):
+        await freed.wait()
+    assert executor.stuck_threads == 0
+    executor.close()
+
+
+async def test_a_withdrawn_task_is_no_outcome() -> None:
+    made = handler("t", lambda _: asyncio.sleep(30), lane=Lane.LOOP)
+    executor = Executor(HandlerRegistry([made]), RETRY, 1)
+    task = assignment(task_type="t", payload="null")
+    running = asyncio.create_task(executor.run(task))
+    await asyncio.sleep(0)
+    task.is_withdrawn = True
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
