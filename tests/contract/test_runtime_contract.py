@@ -174,6 +174,8 @@ def test_a_stopped_broker_comes_back_at_the_same_address(
     task = submit(endpoints)
     runtime.start_broker()
     wait_succeeded(endpoints, task)
+    with pytest.raises(UsageError, match="running already"):
+        runtime.start_broker()
 
 
 def test_a_stopped_api_comes_back_at_the_same_address(
@@ -183,6 +185,9 @@ def test_a_stopped_api_comes_back_at_the_same_address(
     with pytest.raises(httpx.ConnectError):
         httpx.get(endpoints.api_url)
     runtime.start_api()
+    wait_succeeded(endpoints, submit(endpoints))
+    with pytest.raises(UsageError, match="running already"):
+        runtime.start_api()
     wait_succeeded(endpoints, submit(endpoints))
 
 

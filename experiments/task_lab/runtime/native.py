@@ -92,9 +92,9 @@ class NativeRuntime:
         running = [worker for worker in self._workers if worker.is_running]
         kept, surplus = running[:workers], running[workers:]
         for worker in surplus:
-            worker.ask_to_end()
+            worker.ask_to_drain()
         for worker in surplus:
-            worker.drain()
+            worker.wait_drained()
         fresh = [self._new_worker() for _ in range(workers - len(kept))]
         self._workers = kept + fresh
         self._announce_targets()
@@ -134,7 +134,9 @@ class NativeRuntime:
 
     def stop_api(self) -> None:
         """Let the API drain and end."""
-        self._running_api().drain()
+        api = self._running_api()
+        api.ask_to_drain()
+        api.wait_drained()
 
     def start_api(self) -> None:
         """Start the API again at the same address."""
@@ -149,9 +151,9 @@ class NativeRuntime:
         processes = [*self._workers, *filter(None, (self._api, self._relay))]
         try:
             for process in processes:
-                process.ask_to_end()
+                process.ask_to_drain()
             for process in processes:
-                process.end(grace_s=_END_WITHIN_S)
+                process.wait_ended(grace_s=_END_WITHIN_S)
         finally:
             self._servers.stop()
             self._api = self._relay = None

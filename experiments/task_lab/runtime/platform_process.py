@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from task_lab.errors import UsageError
 from task_lab.runtime.base import Replica
 from task_lab.runtime.instance import Instance
 from task_lab.runtime.ports import LOOPBACK
@@ -89,7 +90,9 @@ class PlatformProcess:
         return Replica(name=self.name, pid=self._child.pid, ops_url=self.url)
 
     def boot(self) -> Boot:
-        """Start it; returns when it says it is ready."""
+        """Start it; returns when it says it is ready. Raises `UsageError` if it runs already."""
+        if self.is_running:
+            raise UsageError(f"{self.name} is running already")
         child = self._child = self._instance.spawn(
             self.name,
             platform_command(self._job),
@@ -104,25 +107,26 @@ class PlatformProcess:
             child=child,
         )
 
-    def ask_to_end(self) -> None:
+    def ask_to_drain(self) -> None:
         """Tell it to drain, without waiting; a frozen process is thawed."""
-        self._send(signal.SIGTERM)
-        self._send(signal.SIGCONT)
+        if self._child:
+            self._child.ask()
 
-    def drain(self) -> None:
-        """Tell it to drain and wait; raises `ProgramFailed` unless it ends with 0."""
-        if self._child and self._child.end(grace_s=DRAIN_DEADLINE_S) != 0:
+    def wait_drained(self) -> None:
+        """Wait for its end after `ask_to_drain`; raises `ProgramFailed` unless it ends with 0."""
+        if self._child and self._child.wait(grace_s=DRAIN_DEADLINE_S) != 0:
             raise self._child.failure()
 
-    def end(self, *, grace_s: float) -> None:
-        """Tell it to drain, kill it after `grace_s` seconds; however it ends is fine."""
+    def wait_ended(self, *, grace_s: float) -> None:
+        """Wait for its end, kill it after `grace_s` seconds; however it ends is fine."""
         if self._child:
-            self._child.end(grace_s=grace_s)
+            self._child.wait(grace_s=grace_s)
 
     def kill(self) -> None:
         """End it at once, with no chance to clean up."""
         if self._child:
-            self._child.end(signal.SIGKILL, grace_s=DRAIN_DEADLINE_S)
+            self._child.send(signal.SIGKILL)
+            self._child.wait(grace_s=DRAIN_DEADLINE_S)
 
     def freeze(self) -> None:
         """Stop it in the middle of whatever it does."""

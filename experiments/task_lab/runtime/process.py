@@ -95,20 +95,31 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
 
-    def end(self, number: signal.Signals = signal.SIGTERM, *, grace_s: float) -> int:
-        """Ask it to end, kill it `grace_s` seconds later; returns its exit code.
+    def ask(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send the program itself one signal; a frozen one is thawed, it could not obey otherwise.
 
-        A frozen process is thawed, since it could not obey otherwise.
+        Once only: a second SIGTERM can meet a program that is past handling it.
         """
         if self.exit_code is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
             self.send(signal.SIGCONT)
-            try:
-                return self._process.wait(grace_s)
-            except subprocess.TimeoutExpired:
-                self.send(signal.SIGKILL)
-        return self._process.wait()
+
+    def wait(self, *, grace_s: float) -> int:
+        """Wait for its end; kill it and what it started after `grace_s` seconds.
+
+        Returns its exit code.
+        """
+        try:
+            return self._process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            self.send(signal.SIGKILL)
+            return self._process.wait()
+
+    def end(self, number: signal.Signals = signal.SIGTERM, *, grace_s: float) -> int:
+        """Ask it to end, and wait; see `ask` and `wait`."""
+        self.ask(number)
+        return self.wait(grace_s=grace_s)
 
 
 def until(

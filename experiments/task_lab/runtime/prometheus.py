@@ -81,6 +81,8 @@ class Prometheus:
                 f"--storage.tsdb.path={self._folder / 'data'}",
                 f"--web.listen-address={LOOPBACK}:{self.port}",
                 "--log.level=warn",
+                # New targets wait for two beats of 5 s, one after the other; this one can be set.
+                "--scrape.discovery-reload-interval=100ms",
             ],
             log=self._log,
             cwd=self._folder,

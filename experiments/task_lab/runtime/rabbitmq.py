@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
-from task_lab.errors import ProgramFailed
+from task_lab.errors import ProgramFailed, UsageError
 from task_lab.runtime.instance import Instance
 from task_lab.runtime.ports import LOOPBACK, PortPool
 from task_lab.runtime.process import Boot, Child, until
@@ -64,7 +64,9 @@ class RabbitMQ:
         return f"amqp://{USER}:{self._password}@{LOOPBACK}:{self.port}/{path}"
 
     def boot(self) -> Boot:
-        """Start the broker; on a later call, start it again on the same data."""
+        """Start the broker; after a stop, start it again on the same data."""
+        if self._child and self._child.exit_code is None:
+            raise UsageError("the broker is running already")
         self._child = self._instance.spawn(
             "rabbitmq-server",
             [str(self._program)],
