@@ -168,11 +168,14 @@ def main() -> None:
 
 
 def _say_run(folder: RunFolder, *, as_json: bool) -> None:
-    verdict, path = folder.run()["verdict"], str(folder.path)
+    run, path = folder.run(), str(folder.path)
     if as_json:
-        _say(json.dumps({"run": path, "verdict": verdict}))
-    else:
-        _say(f"{verdict}  {folder / 'report.html'}\n{path}")
+        _say(json.dumps({"run": path, "verdict": run["verdict"]}))
+        return
+    _say(run["verdict"] + (f": {run['reason']}" if run.get("reason") else ""))
+    if (folder / "report.html").exists():
+        _say(str(folder / "report.html"))
+    _say(path)
 
 
 def _say_stack(state: dict[str, Any] | None, *, as_json: bool) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from task_lab.check.judge import judge_run
-from task_lab.check.verdict import Verdict
-from task_lab.errors import LabError
+from task_lab.check.verdict import EXIT_CODES, Verdict
+from task_lab.errors import InvalidRun, LabError
 from task_lab.measure import deadline_s
 from task_lab.notebook import execute, missing_outputs
 from task_lab.report.index import rebuild_index
@@ -29,7 +29,7 @@ _OTHER_WORK_S = 600.0
 def execute_run(folder: RunFolder, asked: Mapping[str, Any]) -> Verdict:
     """Execute the run's notebook and return the verdict that now stands in run.json.
 
-    Raises the notebook's error, the run then being UNKNOWN, or KeyboardInterrupt, INTERRUPTED.
+    Raises what ended the notebook early; the run then is UNKNOWN, INVALID or INTERRUPTED.
     """
     spec = Spec.model_validate(folder.run()["params"]["resolved"])
     try:
@@ -43,7 +43,7 @@ def execute_run(folder: RunFolder, asked: Mapping[str, Any]) -> Verdict:
         _end_early(folder, Verdict.INTERRUPTED, "interrupted")
         raise
     except LabError as error:
-        _end_early(folder, Verdict.UNKNOWN, f"{type(error).__name__}: {error}")
+        _end_early(folder, _verdict_of(error), f"{type(error).__name__}: {error}")
         raise
     finally:
         rebuild_index(folder.path.parents[1])
@@ -66,6 +66,12 @@ def analyse(folder: RunFolder) -> Verdict:
     summarise(folder.path)
     draw(folder.path)
     return render(folder)
+
+
+def _verdict_of(error: LabError) -> Verdict:
+    if error.exit_code == EXIT_CODES[Verdict.INTERRUPTED]:
+        return Verdict.INTERRUPTED
+    return Verdict.INVALID if isinstance(error, InvalidRun) else Verdict.UNKNOWN
 
 
 def _end_early(folder: RunFolder, verdict: Verdict, reason: str) -> None:

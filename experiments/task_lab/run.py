@@ -35,7 +35,6 @@ from task_lab.load.calibration import calibrate
 from task_lab.load.processes import Generator
 from task_lab.measure import Bench, measure_point, record_load, task_json, wait_settled
 from task_lab.progress import tell
-from task_lab.runtime.base import Endpoints
 from task_lab.runtime.selection import runtime_for
 from task_lab.spec import Spec, load_definition, resolve
 from task_lab.store import PROJECT, RESULTS, RunFolder, create_run, utc_text
@@ -118,7 +117,7 @@ class Experiment:
         atexit.register(self.close)
 
     @_step
-    def up(self) -> Endpoints:
+    def up(self) -> None:
         """Bring the stack up, without workers, and everything that will watch it."""
         _interrupt_on_sigterm()
         self._runtime = runtime_for(self.spec.runtime, self.folder)
@@ -135,7 +134,6 @@ class Experiment:
             Generator(self._runtime.logs_dir() / "sender.log")
         )
         self._record_stack()
-        return self._endpoints
 
     @_step
     def calibrate(self) -> None:
@@ -195,11 +193,9 @@ class Experiment:
         self._folder.append_event("collected", tasks=tasks)
 
     @_step
-    def check(self) -> dict[str, Any]:
-        """Check every accepted task against the ledger and the counters; returns checks.json."""
-        document = check_run(self._folder)
-        self._folder.append_event("checked", verdict=document["verdict"])
-        return document
+    def check(self) -> None:
+        """Check every accepted task against the ledger and the counters; writes checks.json."""
+        self._folder.append_event("checked", verdict=check_run(self._folder)["verdict"])
 
     def close(self) -> None:
         """Stop the stack. Idempotent, and called at exit in any case."""

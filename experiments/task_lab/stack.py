@@ -98,11 +98,13 @@ def up(*, workers: int, api_port: int, folder: Path = STATE_FOLDER) -> dict[str,
             start_new_session=True,
         )
     try:
-        return _wait_ready(supervisor, folder, log)
+        state = _wait_ready(supervisor, folder, log)
     except BaseException:
         supervisor.terminate()
         supervisor.wait()
         raise
+    supervisor.returncode = 0  # it is meant to outlive us; Popen would warn that it still runs
+    return state
 
 
 def down(folder: Path = STATE_FOLDER) -> bool:

@@ -12,7 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, make_wsgi_app
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import ThreadingWSGIServer
 from task_lab.collect.metrics import COUNTERS, CURVES, keep_metrics, wait_scraped
 from task_lab.collect.preflight import CounterFell, check_counters_only_rise
@@ -221,12 +221,12 @@ def test_b6_counters_that_fall_without_a_restart_stop_the_run() -> None:
     registry = CollectorRegistry()
 
     class Contradicting:
-        def collect(self) -> Iterator[object]:
+        def collect(self) -> Iterator[Metric]:
             family = CounterMetricFamily("requests", "x")
             family.add_metric([], next(counts))
             yield family
 
-        def describe(self) -> list[object]:
+        def describe(self) -> list[Metric]:
             return []
 
     registry.register(Contradicting())

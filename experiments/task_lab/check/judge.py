@@ -42,16 +42,15 @@ def check_run(folder: RunFolder) -> dict[str, Any]:
 
 
 def judge_run(folder: RunFolder) -> Verdict:
-    """Write the run's verdict into run.json and return it.
+    """Write the run's verdict into run.json and return it: what the checks say of a whole run.
 
-    A run that ended early keeps what it has (UNKNOWN, INTERRUPTED) unless it claims to have been
-    completed while required outputs are missing: that run is INVALID.
+    A run that lacks what a whole one leaves is INVALID, one that ended early UNKNOWN; one that was
+    interrupted stays INTERRUPTED.
     """
     run = folder.run()
     if run["ended"] == "interrupted":
         return Verdict.INTERRUPTED
-    missing = missing_data(folder)
-    if missing:
+    if missing := [name for name in _NEEDED if not (folder / name).exists()]:
         verdict, reason = Verdict.INVALID, f"missing: {', '.join(missing)}"
     elif run["ended"] != "completed":
         verdict, reason = Verdict.UNKNOWN, "the run ended early"
@@ -66,10 +65,3 @@ def judge_run(folder: RunFolder) -> Verdict:
     folder.update_run(verdict=verdict, reason=reason)
     return verdict
 
-
-def missing_data(folder: RunFolder) -> list[str]:
-    """Required outputs of a complete run that are not there."""
-    missing = [name for name in _NEEDED if not (folder / name).exists()]
-    if not any((folder / "figures").glob("*.png")):
-        missing.append("figures")
-    return missing

@@ -1,8 +1,9 @@
 """The load generator: a process of its own, so that its CPU share and loop lag are its own.
 
-Reads one `Load` per line on standard input, answers each with one `SenderReport` line, and ends when
-its input does: a lab that died leaves no load behind. Raw httpx over aiohttp's transport (httpx's
-own scans every pooled connection for every request, which makes it the slowest part of the bench).
+Reads one `Load` per line on standard input, answers each with one `SenderReport` line, and ends
+when its input does: a lab that died leaves no load behind. Raw httpx over aiohttp's transport
+(httpx's own scans every pooled connection for every request, which makes it the slowest part of
+the bench).
 """
 
 from __future__ import annotations

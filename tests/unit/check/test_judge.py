@@ -1,0 +1,55 @@
+"""From evidence on disk to a verdict on disk: a run that ended early is never green."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from task_lab.check.judge import judge_run
+from task_lab.check.verdict import Verdict
+from task_lab.store import RunFolder, create_run
+
+DATA = ("history.jsonl", "events.jsonl", "load.json", "tasks.parquet", "summary.json")
+
+
+def finished_run(results: Path, *, verdict: str = "PASS", ended: str = "completed") -> RunFolder:
+    folder = create_run("throughput", {}, results=results)
+    for name in DATA:
+        (folder / name).write_text("")
+    check = {"name": "none_lost", "verdict": verdict, "detail": "2 accepted tasks have no row"}
+    folder.write_json("checks.json", {"verdict": verdict, "checks": [check]})
+    folder.update_run(ended=ended)
+    return folder
+
+
+@pytest.mark.parametrize("verdict", ["PASS", "FAIL", "UNKNOWN", "INVALID"])
+def test_a_whole_run_gets_the_verdict_of_its_checks(tmp_path: Path, verdict: str) -> None:
+    folder = finished_run(tmp_path, verdict=verdict)
+    assert judge_run(folder) == verdict
+    assert folder.run()["verdict"] == verdict
+
+
+def test_what_was_wrong_is_said_beside_the_verdict(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path, verdict="FAIL")
+    judge_run(folder)
+    assert folder.run()["reason"] == "none_lost: 2 accepted tasks have no row"
+
+
+@pytest.mark.parametrize("name", [*DATA, "checks.json"])
+def test_a11_a_run_that_lacks_an_output_is_invalid(tmp_path: Path, name: str) -> None:
+    folder = finished_run(tmp_path)
+    (folder / name).unlink()
+    assert judge_run(folder) is Verdict.INVALID
+    assert name in folder.run()["reason"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "verdict"), [("crashed", Verdict.UNKNOWN), ("interrupted", Verdict.INTERRUPTED)]
+)
+def test_a_run_that_ended_early_is_never_green(
+    tmp_path: Path, ended: str, verdict: Verdict
+) -> None:
+    folder = finished_run(tmp_path, ended=ended)
+    folder.update_run(verdict=verdict)
+    assert judge_run(folder) is verdict
+    assert folder.run()["verdict"] == verdict

@@ -1,0 +1,109 @@
+"""The command line: exit codes, and what is refused before anything is started."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from task_lab import cli, stack
+from task_lab.cli import app, run_command
+from task_lab.errors import InvalidRun, RuntimeUnavailable
+from task_lab.store import create_run
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run"],
+        ["run", "nope"],
+        ["run", "throughput", "--wrokers", "3"],
+        ["run", "throughput", "--workers", "three"],
+        ["run", "throughput", "--tasks", "0"],
+        ["run", "throughput", "--tasks", "many"],
+        ["run", "throughput", "--workloads", "som"],
+        ["run", "throughput", "--runtime", "kubernetes"],
+        ["unknown-command"],
+        ["report"],
+    ],
+)
+def test_a2_bad_usage_ends_with_64_and_leaves_no_run(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--results", str(tmp_path)] if arguments[0] == "run" else []
+    assert run_command([*arguments, *where]) == 64
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["run", "troughput"], "throughput"),
+        (["run", "throughput", "--wrokers", "3"], "--workers"),
+        (["run", "throughput", "--workloads", "som"], "sum"),
+    ],
+)
+def test_a2_the_nearest_known_name_is_suggested(
+    arguments: list[str], hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_command([*arguments, "--results", str(tmp_path)])
+    assert hint in capsys.readouterr().err
+
+
+def test_help_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["--help"]) == 0
+    assert "throughput" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RuntimeUnavailable("no rabbitmq"), 70),
+        (InvalidRun("the generator was the limit"), 4),
+        (KeyboardInterrupt(), 130),
+        (ZeroDivisionError("a bug"), 70),
+    ],
+)
+def test_a10_every_kind_of_failure_has_its_own_exit_code(
+    error: BaseException,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> bool:
+        raise error
+
+    monkeypatch.setattr(stack, "down", fail)
+    assert run_command(["down"]) == code
+    assert str(error) in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_run_is_a_usage_error(tmp_path: Path) -> None:
+    assert run_command(["report", str(tmp_path)]) == 64
+
+
+def test_the_last_line_is_the_runs_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = create_run("throughput", {}, results=tmp_path)
+    folder.update_run(verdict="FAIL", reason="none_lost: 1 accepted task has no row")
+    cli._say_run(folder, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["FAIL: none_lost: 1 accepted task has no row", str(folder.path)]
+
+
+def test_with_json_the_output_is_one_object(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = create_run("throughput", {}, results=tmp_path)
+    cli._say_run(folder, as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"run": str(folder.path), "verdict": "UNKNOWN"}
+
+
+def test_every_command_says_what_it_does() -> None:
+    commands = {command.callback: command for command in app.registered_commands}
+    assert {callback.__name__ for callback in commands if callback} == {
+        *("run", "report", "floor", "up", "status", "down", "doctor"),
+    }
+    assert all(callback and callback.__doc__ for callback in commands)
