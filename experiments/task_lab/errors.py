@@ -23,19 +23,19 @@ class UsageError(LabError):
     exit_code = 64
 
 
-class InvalidRun(LabError):  # noqa: N818  (an outcome)
+class InvalidRun(LabError):
     """The run itself is not usable (the generator was the limit, a replica was missing …)."""
 
     exit_code = 4
 
 
-class Unknown(LabError):  # noqa: N818  (an outcome)
+class Unknown(LabError):
     """Not enough evidence for a verdict."""
 
     exit_code = 2
 
 
-class RuntimeUnavailable(LabError):  # noqa: N818  (an outcome)
+class RuntimeUnavailable(LabError):
     """The stack cannot be brought up, or did not stay up, on this machine."""
 
 

@@ -7,6 +7,7 @@ works inside a notebook and nothing of the caller's competes with its event loop
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from task_lab import floor_loops
-from task_lab.errors import NotReadyInTime, ProgramFailed
+from task_lab.errors import LabError, NotReadyInTime, ProgramFailed
 from task_lab.runtime.base import Endpoints
 
 TASKS = 20_000
@@ -65,8 +66,11 @@ def measure_floor(endpoints: Endpoints, tasks: int = TASKS) -> FloorResult:
         submit = sitting.submit(tasks)
         drain = sitting.drain(tasks)
         end_to_end = sitting.end_to_end(tasks)
-    finally:
-        sitting.remove()
+    except BaseException:
+        with contextlib.suppress(LabError):  # what went wrong first is what to tell
+            sitting.remove()
+        raise
+    sitting.remove()
     return FloorResult(
         code_hash=code_hash(),
         submit_per_s=tasks / submit.duration_s,

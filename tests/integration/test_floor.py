@@ -106,5 +106,6 @@ def test_the_hash_is_of_the_recipes_whole_text() -> None:
 
 def test_a_server_that_cannot_be_reached_is_an_error_with_its_words(endpoints: Endpoints) -> None:
     nowhere = dataclasses.replace(endpoints, database_url="postgresql://x@127.0.0.1:1/x")
-    with pytest.raises(ProgramFailed, match="Connect"):
+    with pytest.raises(ProgramFailed, match="Connect") as caught:
         measure_floor(nowhere, tasks=10)
+    assert caught.value.program == "floor: prepare"

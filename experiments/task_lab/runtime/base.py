@@ -60,7 +60,7 @@ class Runtime(Protocol):
         """Run exactly `workers` workers, at least 0.
 
         Returns when all are ready, the queue has as many consumers, and Prometheus scrapes exactly
-        these. Workers no longer wanted drain first.
+        these. Workers no longer wanted drain first. Frozen workers must be resumed before.
         """
 
     def replicas(self) -> list[Replica]:

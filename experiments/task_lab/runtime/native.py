@@ -223,10 +223,10 @@ class NativeRuntime:
         )
 
     def _until_scraped(self) -> Boot:
-        """Wait until Prometheus knows exactly the processes that run, and reaches each."""
+        """Wait until Prometheus knows exactly our processes, and reaches those that run."""
         prometheus = started(self._servers.prometheus)
         processes = [*filter(None, (self._api, self._relay)), *self._workers]
-        wanted = {process.target.address: True for process in processes}
+        wanted = {process.target.address: process.is_running for process in processes}
         return until(
             lambda: prometheus.reached() == wanted,
             what=f"Prometheus to scrape exactly {len(wanted)} processes of the platform",
