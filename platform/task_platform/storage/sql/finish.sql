@@ -54,6 +54,10 @@ history as (
 dead as (
     insert into dead_letters (task_id, reason, failed_at)
     select id, error_type, now() from changed where dead
+    -- A message of the task may have been buried before its row came back from a backup.
+    on conflict (task_id) do update
+    set reason = excluded.reason, failed_at = excluded.failed_at,
+        resolved_at = null, resolution = null
 ),
 announced as (
     insert into outbox (queue, task_ids, due_at, available_at)

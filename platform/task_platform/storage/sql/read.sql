@@ -11,7 +11,8 @@ select * from tasks where tenant = $1 and id = $2;
 with scanned as materialized (
     select id, tenant, state, task_type
     from tasks
-    where $2::uuid is null or id < $2
+    -- One comparison, so that the key's index serves every page.
+    where id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
     order by id desc
     limit $3
 ),

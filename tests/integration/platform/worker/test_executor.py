@@ -19,7 +19,7 @@ from task_platform.handlers.registry import Handler, Lane
 from task_platform.storage.outcomes import Failure, Success
 from task_platform.worker.executor import Executor, Outcome
 
-from ...factories import assignment, handler
+from ....factories import assignment, handler
 
 RETRY = RetryPolicy(base_s=1, cap_s=10)
 SYNC = (Lane.INLINE, Lane.THREAD, Lane.PROCESS)

@@ -1,0 +1,65 @@
+"""No named statement goes unexecuted: one life of everything, with a record of what was run."""
+
+from __future__ import annotations
+
+import pytest
+from task_platform.settings import Settings
+from task_platform.storage import migrate, queries
+from task_platform.storage import pool as pool_module
+from task_platform.storage.claims import bury_rowless, existing_tasks, give_back, renew_claims
+from task_platform.storage.migrate import is_current
+from task_platform.storage.outbox import (
+    claim_outbox_rows,
+    oldest_unsent_age_s,
+    settle_outbox_rows,
+)
+from task_platform.storage.outcomes import finish_succeeded, finish_unsuccessful
+from task_platform.storage.pool import open_pool
+from task_platform.storage.reads import get_task, list_tasks
+
+from ....factories import failure, keyed_task, some_ids, success
+from .steps import claim, claimed, lose_claims, submit, submitted_ids
+from .test_reannounce import search
+
+
+async def test_every_statement_runs_on_a_real_database(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executed: set[str] = set()
+
+    def noted(name: str) -> str:
+        executed.add(name)
+        return queries.sql(name)
+
+    monkeypatch.setattr(pool_module, "sql", noted)
+    monkeypatch.setattr(migrate, "sql", noted)
+    await migrate.migrate(empty_url)
+    settings = settings.model_copy(
+        update={"database_url": Settings(database_url=empty_url).database_url}
+    )
+    pool = await open_pool(settings, process="test")
+    try:
+        assert await is_current(pool)
+        await submit(pool, keyed_task("k"), keyed_task("k"))
+        answer, (done, dead, back) = await claimed(pool, 3)
+        await renew_claims(pool, [answer.claim_id or 0], owner="w1", lease_s=60)
+        await finish_succeeded(pool, [success(done)], closed_claims=[])
+        await finish_unsuccessful(pool, [failure(dead)], worker="w1", closed_claims=[])
+        await give_back(pool, [back], closed_claims=[])
+        await lose_claims(pool)
+        await existing_tasks(pool, [done.id])
+        await bury_rowless(pool, some_ids(1)[0])
+        await claim(pool, await submitted_ids(pool, 2))
+        await oldest_unsent_age_s(pool)
+        await pool.execute("update outbox set available_at = now()")
+        all_of, none_of, *_, part_of = sorted(
+            await claim_outbox_rows(pool, limit=9, hide_s=9), key=lambda row: len(row.task_ids)
+        )
+        confirmed = {*all_of.task_ids, part_of.task_ids[0]} - {*none_of.task_ids}
+        await settle_outbox_rows(pool, [all_of, none_of, part_of], confirmed, retry_in_s=1)
+        await search(pool)
+        await get_task(pool, tenant="default", task_id=done.id)
+        await list_tasks(pool, tenant="default", before=None, state=None, task_type=None, limit=10)
+    finally:
+        await pool.close()
+    assert executed == set(queries.statements())
