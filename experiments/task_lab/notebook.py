@@ -141,6 +141,7 @@ def _run(
             output,
             parameters=dict(parameters),
             kernel_name="python3",
+            language="python",
             progress_bar=False,
             start_timeout=START_TIMEOUT_S,
             execution_timeout=None if cell_timeout_s is None else math.ceil(cell_timeout_s),

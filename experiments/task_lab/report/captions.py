@@ -23,6 +23,10 @@ CAPTIONS = {
         "rounds on. Red lines: what the seed, the system that this one replaces, was reported to "
         "reach. They are there for scale; rates do not carry over between machines."
     ),
+    "rounds": Caption(
+        "A round that differs from its neighbours met something they did not; a slope means that "
+        "the platform slows down or speeds up as it goes on, and that one median hides it."
+    ),
     "latency": Caption(
         "Percentiles of all tasks of all measured rounds, each one a latency that was really "
         "seen. Lines through the marks: 95 % intervals from resampling whole rounds, where there "
@@ -38,8 +42,9 @@ CAPTIONS = {
     ),
     "queue-depth": Caption(
         "The ledger's depth is exact: tasks due and not yet started, those already delivered to a "
-        "worker among them. The broker counts only messages not yet delivered, so it lies below, "
-        "by up to the workers' prefetch." + _BANDS,
+        "worker among them. The broker counts messages not yet delivered: fewer by up to the "
+        "workers' prefetch, more where a task was announced twice, which costs a message and no "
+        "second run." + _BANDS,
         metric="queue_ready",
     ),
     "in-flight": Caption(

@@ -12,6 +12,7 @@ from task_lab.report import words
 # Below this a speed-up is not worth its name.
 CLEARLY_FASTER = 1.25
 DEFAULT_CONCURRENCY = 10
+_ONE_EACH = " Each drain was made once, so this is one observation and not a measured effect."
 
 
 def explain_scaling(run: dict[str, Any], summary: dict[str, Any]) -> list[str]:
@@ -26,11 +27,13 @@ def explain_scaling(run: dict[str, Any], summary: dict[str, Any]) -> list[str]:
         )
         if len(points) < 2:
             continue
+        single = all(len(p["drains"]) == 1 for p in points)
         seconds = float(workloads[name]["payload"].get("seconds", 0) or 0)
         if workloads[name]["task_type"] == "sleep" and seconds > 0:
-            paragraphs.append(_waiting(name, points, seconds, _concurrency(resolved)))
+            text = _waiting(name, points, seconds, _concurrency(resolved))
         else:
-            paragraphs.append(_computing(name, points, run["machine"]["cores"], summary))
+            text = _computing(name, points, run["machine"]["cores"], summary)
+        paragraphs.append(text + (_ONE_EACH if single else ""))
     return paragraphs
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from task_lab.report.figures import latency, rates, style, timelines
+from task_lab.report.figures import latency, rates, rounds, style, timelines
 from task_lab.report.records import RunRecords
 from task_lab.report.summary import read_summary
 
@@ -19,7 +19,12 @@ def expected_figures(summary: dict[str, Any]) -> list[str]:
     workloads = list(dict.fromkeys(p["workload"] for p in summary["points"]))
     if not workloads:
         return []
-    return ["rates.png", "latency.png", *(f"{t}-{w}.png" for t in _TIMED for w in workloads)]
+    return [
+        "rates.png",
+        "rounds.png",
+        "latency.png",
+        *(f"{t}-{w}.png" for t in _TIMED for w in workloads),
+    ]
 
 
 def draw(folder: Path) -> list[Path]:
@@ -39,6 +44,8 @@ def draw(folder: Path) -> list[Path]:
 def _maker(name: str, records: RunRecords, summary: dict[str, Any]) -> Callable[[], Figure]:
     if name == "rates.png":
         return lambda: rates.rate_bars(summary["points"])
+    if name == "rounds.png":
+        return lambda: rounds.round_rates(summary["points"])
     if name == "latency.png":
         return lambda: latency.latency_percentiles(summary["points"])
     kind = next(kind for kind in _TIMED if name.startswith(f"{kind}-"))

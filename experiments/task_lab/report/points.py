@@ -119,10 +119,12 @@ def _drain(phase: Phase, finished: pd.DataFrame) -> dict[str, Any]:
 def _joined(sent: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
     """The phase's finished tasks, with their latencies beside them."""
     finished = ledger[ledger["finished_at"].notna()]
-    scheduled = sent.dropna(subset=["task_id"]).drop_duplicates("task_id").set_index("task_id")
+    sent_once = sent.dropna(subset=["task_id"]).drop_duplicates("task_id").set_index("task_id")
+    # Where nothing matches, the answer would be of the ids' type.
+    scheduled_at = finished["id"].map(sent_once["scheduled_at"]).astype(np.float64)
     return finished.assign(
         queue_wait_s=finished["started_at"] - finished["due_at"],
-        end_to_end_s=finished["finished_at"] - finished["id"].map(scheduled["scheduled_at"]),
+        end_to_end_s=finished["finished_at"] - scheduled_at,
     )
 
 

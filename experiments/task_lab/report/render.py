@@ -23,7 +23,8 @@ from task_lab.report.summary import read_summary
 from task_lab.store import PROJECT, write_atomically
 
 SECTION_TAG = "section:"
-PAPERMILL_TAGS = {"papermill-error-cell-tag"}
+# What papermill adds: its own error banners, and values that the environment table names too.
+PAPERMILL_TAGS = {"papermill-error-cell-tag", "injected-parameters"}
 _HERE = Path(__file__).parent
 
 
@@ -65,10 +66,10 @@ def _cells(folder: Path, run: dict[str, Any]) -> list[NotebookNode]:
 
 def _blocks(cell: NotebookNode, folder: Path) -> list[str]:
     """A cell as HTML: prose; or code folded away, then its part of the report or its output."""
-    if cell.cell_type == "markdown":
-        return [] if tags(cell) & PAPERMILL_TAGS else [markdown2html_mistune(cell.source)]
-    if cell.cell_type != "code" or not cell.source.strip():
+    if tags(cell) & PAPERMILL_TAGS or not cell.source.strip():
         return []
+    if cell.cell_type != "code":
+        return [markdown2html_mistune(cell.source)]
     blocks = [
         f"<details><summary>code</summary><pre><code>{escape(cell.source)}</code></pre></details>"
     ]

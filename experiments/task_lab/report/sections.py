@@ -50,9 +50,10 @@ def section_html(folder: Path, name: str) -> str:
 
 def _verdict(parts: Parts) -> str:
     run = parts.run
+    reason = f'<p class="reason">{escape(run["reason"])}</p>' if run.get("reason") else ""
     return (
         f'<p class="verdict">{tables.badge(run["verdict"])} '
-        f"{escape(words.verdict_sentence(run))}</p>"
+        f"{escape(words.verdict_sentence(run))}</p>{reason}"
     )
 
 
@@ -64,6 +65,10 @@ def _headline(parts: Parts) -> str:
 def _rates(parts: Parts) -> str:
     summary = parts.summary
     return _figures(parts, "rates") + tables.rates(summary)
+
+
+def _rounds(parts: Parts) -> str:
+    return _figures(parts, "rounds")
 
 
 def _speedups(parts: Parts) -> str:
@@ -207,6 +212,7 @@ SECTIONS: dict[str, Callable[[Parts], str]] = {
     "verdict": _verdict,
     "headline": _headline,
     "rates": _rates,
+    "rounds": _rounds,
     "speedups": _speedups,
     "scaling": _scaling,
     "throughput": _timelines("throughput"),

@@ -42,7 +42,8 @@ def build_summary(records: RunRecords) -> dict[str, Any]:
     try:
         evidence = read_evidence(RunFolder(records.folder))
     except FileNotFoundError as missing:
-        name = Path(missing.filename).name
+        # pyarrow gives the path as the message, Python as an attribute.
+        name = Path(str(missing.filename or missing)).name
         raise Unknown(f"{records.folder.name} cannot be summarised: no {name}") from missing
     measured = points.measure_points(records.phases, evidence.history, evidence.tasks)
     types = task_types(records.run)

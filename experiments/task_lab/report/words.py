@@ -46,7 +46,7 @@ def count(value: int | None) -> str:
 
 def ratio(value: float | None) -> str:
     """How many times as much: `2.87`."""
-    return NOTHING if value is None else f"{value:.3g}"
+    return NOTHING if value is None else f"{value:.2f}"
 
 
 def rate_with_interval(point: dict[str, Any], name: str) -> str:

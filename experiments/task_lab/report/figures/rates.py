@@ -26,6 +26,7 @@ class Bar:
 
     width: float
     colour: str
+    label: str
 
 
 def rate_bars(points: Sequence[dict[str, Any]]) -> Figure:
@@ -52,18 +53,19 @@ def _panel(axes: Axes, points: Sequence[dict[str, Any]], rate: str) -> None:
     counts = sorted({p["workers"] for p in points})
     width = 0.8 / max(len(counts), 1)
     for slot, workers in enumerate(counts):
+        known = [p for p in points if p["workers"] == workers and p[rate] is not None]
         colour = style.WORKER_COLOURS[slot % len(style.WORKER_COLOURS)]
-        axes.bar([], [], color=colour, edgecolor=style.INK, label=words.workers(workers))
-        for point in points:
-            if point["workers"] == workers and point[rate] is not None:
-                x = workloads.index(point["workload"]) + (slot - (len(counts) - 1) / 2) * width
-                _bar(axes, x, point, rate, Bar(width * 0.9, colour))
+        for index, point in enumerate(known):
+            x = workloads.index(point["workload"]) + (slot - (len(counts) - 1) / 2) * width
+            # A leading underscore keeps the others out of the legend.
+            label = f"{'_' if index else ''}{words.workers(workers)}"
+            _bar(axes, x, point, rate, Bar(width * 0.9, colour, label))
     axes.set_xticks(range(len(workloads)), workloads)
 
 
 def _bar(axes: Axes, x: float, point: dict[str, Any], rate: str, bar: Bar) -> None:
     height, width = point[rate], bar.width
-    axes.bar(x, height, width, color=bar.colour, edgecolor=style.INK, linewidth=0.5)
+    axes.bar(x, height, width, color=bar.colour, label=bar.label, edgecolor=style.INK, lw=0.5)
     values = rate_values(point, rate)
     top = max([height, *values])
     if len(values) > 1:

@@ -33,8 +33,8 @@ class Window:
     phases: tuple[Phase, ...]
 
     def grid(self) -> Floats:
-        """Instants every 250 ms, from start to just past the end."""
-        steps = np.arange(int(np.ceil((self.end - self.start) / GRID_S)) + 1, dtype=np.float64)
+        """Instants every 250 ms from the start, none past the end."""
+        steps = np.arange(int((self.end - self.start) / GRID_S) + 1, dtype=np.float64)
         return self.start + steps * GRID_S
 
 

@@ -2,13 +2,12 @@
 
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 from task_lab.spec import load_definition, resolve
 
 START = 1_760_000_000.0
@@ -415,16 +414,3 @@ def _write(path: Path, document: object) -> None:
 
 def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-
-
-RunFactory = Callable[..., Path]
-
-
-@pytest.fixture
-def make_run(tmp_path: Path) -> RunFactory:
-    """Call it with FakeRun's fields to get the folder of such a run."""
-
-    def make(name: str = "20260102T030405Z-0123456-abcd", **fields: Any) -> Path:
-        return write_run(tmp_path / "results" / "throughput" / name, FakeRun(**fields))
-
-    return make
