@@ -18,7 +18,7 @@ from task_lab.store import SCHEMA, RunFolder, write_atomically
 def summarise(folder: Path) -> dict[str, Any]:
     """Compute the summary, write summary.json and summary.md, return it.
 
-    Raises UsageError when the folder is not a run's, Unknown when its raw files are missing.
+    Raises UsageError when the folder is not a run's, NeverCollected when raw files are missing.
     """
     records = RunRecords(folder)
     summary = build_summary(records)
@@ -38,13 +38,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 
 def build_summary(records: RunRecords) -> dict[str, Any]:
-    """The summary as a plain record, nothing written. Raises Unknown on missing raw files."""
-    try:
-        evidence = read_evidence(RunFolder(records.folder))
-    except FileNotFoundError as missing:
-        # pyarrow gives the path as the message, Python as an attribute.
-        name = Path(str(missing.filename or missing)).name
-        raise Unknown(f"{records.folder.name} cannot be summarised: no {name}") from missing
+    """The summary as a plain record, nothing written. Raises NeverCollected on missing raw files."""
+    evidence = read_evidence(RunFolder(records.folder))
     measured = points.measure_points(records.phases, evidence.history, evidence.tasks)
     types = task_types(records.run)
     for point in measured:

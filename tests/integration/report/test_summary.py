@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from task_lab.check.evidence import NeverCollected
 from task_lab.errors import Unknown, UsageError
 from task_lab.report.summary import read_summary, summarise
 
@@ -68,11 +69,13 @@ def test_a_run_without_a_floor_or_metrics_still_has_its_rates(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["tasks.parquet", "history.jsonl", "load.json"])
-def test_missing_raw_data_is_unknown_and_named(tmp_path: Path, name: str) -> None:
+def test_missing_raw_data_gives_no_summary(tmp_path: Path, name: str) -> None:
     folder = write_run(tmp_path / "run", FakeRun(rounds=1, tasks=30, drain_tasks=30))
     (folder / name).unlink()
-    with pytest.raises(Unknown, match=name):
+    with pytest.raises(NeverCollected):
         summarise(folder)
+    with pytest.raises(Unknown, match=r"no summary\.json"):
+        read_summary(folder)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
