@@ -38,7 +38,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 
 def build_summary(records: RunRecords) -> dict[str, Any]:
-    """The summary as a plain record, nothing written. Raises NeverCollected on missing raw files."""
+    """The summary as a plain record, nothing written. Raises NeverCollected on missing files."""
     evidence = read_evidence(RunFolder(records.folder))
     measured = points.measure_points(records.phases, evidence.history, evidence.tasks)
     types = task_types(records.run)
