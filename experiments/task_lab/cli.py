@@ -80,7 +80,7 @@ def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
 ) -> int:
-    """Make a run's summary, figures and report anew from its raw data."""
+    """Make a run's checks, summary, figures and report anew from its raw data."""
     from task_lab.execute import analyse  # noqa: PLC0415
 
     of_run = RunFolder(folder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from task_lab.check.judge import judge_run
+from task_lab.check.judge import check_run, judge_run
 from task_lab.check.verdict import EXIT_CODES, Verdict
 from task_lab.errors import InvalidRun, LabError
 from task_lab.measure import deadline_s
@@ -62,7 +62,8 @@ def render(folder: RunFolder) -> Verdict:
 
 
 def analyse(folder: RunFolder) -> Verdict:
-    """Make summary, figures and report anew from the run's raw data, which stays as it is."""
+    """Make checks, summary, figures and report anew from the raw data, which stays as it is."""
+    check_run(folder)
     summarise(folder.path)
     draw(folder.path)
     return render(folder)

@@ -152,6 +152,7 @@ class Experiment:
             "stub_per_s": reached.submit_per_s,
             "in_flight": self.spec.in_flight,
             "cpu_share": reached.cpu_share,
+            "has_precedence": self._generator.has_precedence,
         }
         self._folder.append_event("calibrated", **self._calibration)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -219,6 +220,14 @@ def test_calibration_says_what_the_generator_reaches(tmp_path: Path) -> None:
     assert (reached.accepted, reached.problems) == (500, {})
     assert reached.submit_per_s == pytest.approx(500 / reached.duration_s, rel=0.2)
     assert len(reached.loop_lag_s) > 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to raise a priority")
+def test_the_generator_runs_before_what_it_measures(tmp_path: Path) -> None:
+    with Generator(tmp_path / "log") as generator:
+        (child,) = psutil.Process().children()
+        assert generator.has_precedence
+        assert child.nice() < psutil.Process().nice()
 
 
 def test_one_generator_offers_several_loads_into_one_history(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pandas as pd
 
+from task_lab.errors import InvalidRun
 from task_lab.history import Submission, read_history
 from task_lab.spec import Spec
 from task_lab.store import RunFolder
@@ -52,8 +53,23 @@ class Evidence:
     generator_problems: Sequence[str] = field(default_factory=list)
 
 
+class NeverCollected(InvalidRun):
+    """The run ended before its evidence was on disk; `missing` is the first file that is not."""
+
+    def __init__(self, folder: RunFolder, missing: str) -> None:
+        super().__init__(f"{folder.path} ended before its evidence was collected: no {missing}")
+        self.folder, self.missing = folder.path, missing
+
+
 def read_evidence(folder: RunFolder) -> Evidence:
-    """The run's evidence. Raises FileNotFoundError where something was never collected."""
+    """The run's evidence. Raises NeverCollected."""
+    try:
+        return _read_evidence(folder)
+    except FileNotFoundError as error:
+        raise NeverCollected(folder, str(error.filename)) from error
+
+
+def _read_evidence(folder: RunFolder) -> Evidence:
     return Evidence(
         spec=Spec.model_validate(folder.run()["params"]["resolved"]),
         history=history_frame(folder),

@@ -178,6 +178,9 @@ def check_counts_agree(evidence: Evidence) -> Check:
     instances = [one for counter in evidence.prometheus.values() for one in counter.values()]
     if any(one.resets for one in instances):
         return Check("counts_agree", Verdict.UNKNOWN, notes, observed=counts)
+    if not any(event.get("scraped") for event in evidence.events):
+        detail = "Prometheus did not scrape every worker once more after the last task"
+        return Check("counts_agree", Verdict.UNKNOWN, detail, observed=counts)
     unseen = round(sum(one.first for one in instances))
     if client != ledger or ledger not in {prometheus, prometheus + unseen}:
         detail = f"client {client}, ledger {ledger}, Prometheus {prometheus}"

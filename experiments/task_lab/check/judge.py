@@ -25,7 +25,7 @@ def check_run(folder: RunFolder) -> dict[str, Any]:
     """Run every check and write checks.json; returns it.
 
     Its `verdict` combines the checks; the run's own is written by `judge_run`, once the report's
-    parts are there as well. Raises FileNotFoundError where evidence was never collected.
+    parts are there as well. Raises NeverCollected where the run ended before that.
     """
     evidence = read_evidence(folder)
     checks = run_checks(evidence)
@@ -64,4 +64,3 @@ def judge_run(folder: RunFolder) -> Verdict:
         )
     folder.update_run(verdict=verdict, reason=reason)
     return verdict
-

@@ -13,7 +13,7 @@ from typing import IO, Self
 import msgspec
 
 from task_lab.errors import LabError
-from task_lab.load.wire import Load, SenderReport
+from task_lab.load.wire import Load, Ready, SenderReport
 
 _START_S = 30.0
 _STOP_S = 5.0
@@ -97,11 +97,15 @@ class _Child:
 
 
 class Generator(_Child):
-    """The sender process, ready when this returns. Raises GeneratorDied."""
+    """The sender process, ready when this returns. Raises GeneratorDied.
+
+    has_precedence: the kernel runs it before the processes it measures.
+    """
 
     def __init__(self, log: Path) -> None:
         super().__init__("task_lab.load.sender", log)
-        self.hear(_START_S)
+        ready = msgspec.json.decode(self.hear(_START_S), type=Ready)
+        self.has_precedence = ready.precedence
 
     def offer(self, load: Load) -> SenderReport:
         """Send a load and return what the sender says about it. Raises GeneratorDied."""

@@ -5,6 +5,12 @@ from __future__ import annotations
 import msgspec
 
 
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """The sender's first line. precedence: the kernel runs it before the processes it measures."""
+
+    precedence: bool
+
+
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """One phase's load.
 

@@ -41,6 +41,7 @@ def good_evidence() -> Evidence:
             )
         at += 100  # far beyond the time in which a late commit is still looked for
         events.append({"at": at, "event": "phase_ended", **about, "drained": True})
+    events.append({"at": at, "event": "settled", "settled": True, "scraped": True})
     half, rest = number // 2, number - number // 2
     return Evidence(
         spec=SPEC,

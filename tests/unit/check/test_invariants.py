@@ -43,13 +43,14 @@ def add_task(evidence: Evidence, **fields: Any) -> Evidence:
 
 
 def drop_event(evidence: Evidence, phase: str) -> Evidence:
-    kept = [e for e in evidence.events if (e["event"], e["phase"]) != ("phase_ended", phase)]
+    gone = ("phase_ended", phase)
+    kept = [e for e in evidence.events if (e["event"], e.get("phase")) != gone]
     return replace(evidence, events=kept)
 
 
 def stuck_phase(evidence: Evidence) -> Evidence:
-    *events, last = evidence.events
-    return replace(evidence, events=[*events, {**last, "drained": False}])
+    *events, last, settled = evidence.events
+    return replace(evidence, events=[*events, {**last, "drained": False}, settled])
 
 
 def with_counter(evidence: Evidence, counter: str, count: InstanceCount) -> Evidence:
@@ -193,6 +194,12 @@ SABOTAGES: list[tuple[str, Verdict, str, Sabotage]] = [
         UNKNOWN,
         "a counter fell",
         lambda e: with_counter(e, "failed", InstanceCount(0, 0, 2)),
+    ),
+    (
+        "counts_agree",
+        UNKNOWN,
+        "no scrape after the last task",
+        lambda e: replace(e, events=e.events[:-1]),
     ),
     (
         "generator_not_the_limit",
