@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
 
 import structlog
 from fastapi import FastAPI
 
 from task_platform.api import problems
-from task_platform.api.group_commit import Announcements, GroupCommit
+from task_platform.api.announcements import Announcements
+from task_platform.api.group_commit import GroupCommit
 from task_platform.api.routes import Routes
 from task_platform.api.schemas import Edge
 from task_platform.broker.publisher import Publisher
@@ -26,18 +29,34 @@ DESCRIPTION = (
 )
 
 
-def make_app(service: Service, pool: Pool, commit: GroupCommit, metrics: ApiMetrics) -> FastAPI:
-    """The ASGI application over an open pool."""
-    app = FastAPI(title="Task Platform", version="0.1.0", description=DESCRIPTION)
+@asynccontextmanager
+async def application(service: Service, pool: Pool) -> AsyncIterator[FastAPI]:
+    """The ASGI application over an open pool, for the time of the block.
+
+    Afterwards everything that was taken is committed, and announced if the broker answers. A
+    failure of the announcements ends the block: nobody would send what is committed.
+    """
+    settings = service.settings
+    metrics = ApiMetrics(service.registry)
+    publisher = Publisher(settings, name="api")
+    announcements = Announcements(pool, publisher, settings, metrics)
+    commit = GroupCommit(pool, settings, metrics, announcements)
+    edge = Edge(HandlerRegistry.load(settings.handlers))
+    app = FastAPI(title="Task Platform", version=version("task-platform"), description=DESCRIPTION)
     problems.install(app)
-    edge = Edge(HandlerRegistry.load(service.settings.handlers))
-    Routes(pool, commit, edge, service.settings, metrics).install(app)
+    Routes(pool, commit, edge, settings, metrics).install(app)
     app.router.routes.extend(service.ops_routes())
-    return app
+    async with asyncio.TaskGroup() as group:
+        announcing = group.create_task(announcements.run())
+        yield app
+        await commit.drain()
+        announcing.cancel()
+    await announcements.drain()
+    await publisher.close()
 
 
 async def run_api(service: Service) -> None:
-    """Serve until told to stop; then finish what was taken, commits before announcements.
+    """Serve until told to stop; then finish what was taken.
 
     The broker is not a condition of readiness: submissions are safe in the outbox without it.
     """
@@ -45,22 +64,11 @@ async def run_api(service: Service) -> None:
     if pool is None:
         return
     settings = service.settings
-    metrics = ApiMetrics(service.registry)
-    publisher = Publisher(settings, name="api")
-    announcements = Announcements(pool, publisher, settings, metrics)
-    commit = GroupCommit(pool, settings, metrics, announcements)
-    announcing = asyncio.create_task(announcements.run())
-    app = make_app(service, pool, commit, metrics)
-    async with serving(app, settings.api_host, settings.api_port) as port:
-        service.readiness.set("start", met=True)
-        log.info("ready", port=port)
-        await service.stopping.wait()
-        service.readiness.set("drain", met=False)
-        await service.await_last_scrape()
-    await commit.drain()
-    announcing.cancel()
-    with suppress(asyncio.CancelledError):
-        await announcing
-    await announcements.drain()
-    await publisher.close()
+    async with application(service, pool) as app:  # noqa: SIM117 - the server ends first
+        async with serving(app, settings.api_host, settings.api_port) as port:
+            service.readiness.set("start", met=True)
+            log.info("ready", port=port)
+            await service.stopping.wait()
+            service.readiness.set("drain", met=False)
+            await service.await_last_scrape()
     await pool.close()

@@ -1,34 +1,24 @@
-"""Concurrent submissions share a commit, and leave for the broker right behind it."""
+"""Concurrent submissions share a commit."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from time import perf_counter
-from uuid import UUID
 
-import structlog
-
-from task_platform.announcer import announce
+from task_platform.api.announcements import Announcements
 from task_platform.batcher import Batcher
-from task_platform.broker import topology
-from task_platform.broker.publisher import Publisher
 from task_platform.domain.batching import BatchLimits, halves
 from task_platform.domain.task import NewTask
 from task_platform.errors import (
     BadData,
-    DatabaseUnavailable,
     InvalidInput,
     Overloaded,
 )
 from task_platform.metrics import ApiMetrics
 from task_platform.settings import Settings
-from task_platform.storage.outbox import OutboxRow
 from task_platform.storage.pool import Pool
-from task_platform.storage.submissions import Committed, Submitted, submit_tasks
-
-log = structlog.get_logger()
+from task_platform.storage.submissions import Submitted, submit_tasks
 
 
 class GroupCommit:
@@ -92,64 +82,3 @@ class GroupCommit:
         for commit in commits:
             self._announcements.add(commit)
         return outcomes
-
-
-class Announcements:
-    """Sends what was just committed, from memory.
-
-    It may forget: the outbox rows stay until the broker confirmed, and the relay takes those that
-    grow older than the grace period.
-    """
-
-    # Tasks remembered while the broker is slow; beyond it the relay takes over.
-    _MAX_WAITING = 50_000
-    _PER_ROUND = 2_000
-
-    def __init__(
-        self, pool: Pool, publisher: Publisher, settings: Settings, metrics: ApiMetrics
-    ) -> None:
-        self._pool = pool
-        self._publisher = publisher
-        self._settings = settings
-        self._metrics = metrics
-        self._waiting: deque[OutboxRow] = deque()
-        self._waiting_tasks = 0
-        self._wake = asyncio.Event()
-
-    def add(self, commit: Committed) -> None:
-        """Take a commit to announce."""
-        if self._waiting_tasks < self._MAX_WAITING:
-            self._waiting.append(OutboxRow(commit.outbox_id, topology.TASKS, commit.task_ids))
-            self._waiting_tasks += len(commit.task_ids)
-            self._wake.set()
-
-    async def run(self) -> None:
-        """Announce until cancelled."""
-        while True:
-            await self._wake.wait()
-            await self._announce_round()
-
-    async def drain(self) -> None:
-        """Announce what is left, once."""
-        while self._waiting:
-            await self._announce_round()
-
-    async def _announce_round(self) -> None:
-        rows: list[OutboxRow] = []
-        tasks: list[UUID] = []
-        while self._waiting and len(tasks) < self._PER_ROUND:
-            row = self._waiting.popleft()
-            rows.append(row)
-            tasks.extend(row.task_ids)
-        self._waiting_tasks -= len(tasks)
-        if not self._waiting:
-            self._wake.clear()
-        if not rows:
-            return
-        try:
-            sent, _ = await announce(
-                self._pool, self._publisher, rows, retry_in_s=self._settings.outbox_grace_s
-            )
-            self._metrics.announced.inc(sent)
-        except DatabaseUnavailable as error:
-            log.warning("announced, but not noted", error=str(error)[:200])

@@ -64,8 +64,13 @@ async def settle_outbox_rows(
     if done:
         await fetch(pool, "delete_outbox_rows", done)
     if untouched:
-        await fetch(pool, "release_outbox_rows", untouched, retry_in_s)
+        await release_outbox_rows(pool, untouched, in_s=retry_in_s)
     return remaining
+
+
+async def release_outbox_rows(pool: Pool, row_ids: Sequence[int], *, in_s: float) -> None:
+    """Let relays take these rows, `in_s` seconds from now. Raises DatabaseUnavailable."""
+    await fetch(pool, "release_outbox_rows", row_ids, in_s)
 
 
 async def oldest_unsent_age_s(pool: Pool) -> float:

@@ -26,7 +26,7 @@ set task_ids = $2, available_at = now() + $3::float8 * interval '1 second'
 where id = $1;
 
 -- name: release_outbox_rows
--- Make rows due again of which nothing was confirmed.
+-- Let relays take these rows some time from now.
 -- $1 ids bigint[], $2 delay_s float8
 update outbox
 set available_at = now() + $2::float8 * interval '1 second'
