@@ -23,7 +23,7 @@ import typer
 
 from task_lab import stack
 from task_lab.check.verdict import EXIT_CODES, EXIT_INTERNAL, EXIT_USAGE, Verdict
-from task_lab.doctor import examine
+from task_lab.doctor import examine, require_fit
 from task_lab.errors import LabError
 from task_lab.store import RESULTS, RunFolder
 
@@ -67,6 +67,8 @@ def run(  # noqa: PLR0917 - options, given by name
         "seed": seed,
     }
     asked = {option: value for option, value in options.items() if value is not None}
+    if runtime != "compose":
+        require_fit()
     folder = new_run(name, asked, results=results)
     try:
         with nullcontext() if quiet else Watcher(folder):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from task_lab.errors import LabError, NotEnoughDisk
+from task_lab.errors import DataFolderUnusable, LabError, NotEnoughDisk, RuntimeUnavailable
 from task_lab.runtime.instance import DATA_ROOT_VARIABLE, DEFAULT_DATA_ROOT, NEEDED_BYTES
 from task_lab.runtime.programs import SERVERS, find_programs, unprivileged_user
 
@@ -20,6 +20,20 @@ class Finding:
     need: str
     is_met: bool
     detail: str
+
+
+class MachineUnfit(RuntimeUnavailable):
+    """The machine cannot run the lab; `findings` are all the needs it does not meet."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__("; ".join(f"{finding.need}: {finding.detail}" for finding in findings))
+        self.findings = list(findings)
+
+
+def require_fit() -> None:
+    """Raise MachineUnfit, before anything is started, unless every need is met."""
+    if unmet := [finding for finding in examine() if not finding.is_met]:
+        raise MachineUnfit(unmet)
 
 
 def examine() -> list[Finding]:
@@ -44,7 +58,10 @@ def _database_user() -> str:
 
 def _disk() -> str:
     root = Path(os.environ.get(DATA_ROOT_VARIABLE) or DEFAULT_DATA_ROOT)
-    free_bytes = shutil.disk_usage(root).free
+    try:
+        free_bytes = shutil.disk_usage(root).free
+    except OSError as error:
+        raise DataFolderUnusable(root, error.strerror or str(error)) from error
     if free_bytes < NEEDED_BYTES:
         raise NotEnoughDisk(root, free_bytes=free_bytes, needed_bytes=NEEDED_BYTES)
     return f"{free_bytes / 2**30:.1f} GiB free in {root}"

@@ -126,7 +126,7 @@ def deadline_s(tasks: int) -> float:
     return _DEADLINE_S + tasks / _SLOWEST_PER_S
 
 
-def record_load(bench: Bench, calibration: dict[str, Any] | None) -> list[str]:
+def record_load(bench: Bench, calibration: dict[str, Any] | None) -> None:
     """Write load.json: the generator's report and why it may have been the limit, if so."""
     reasons = [
         reason
@@ -150,7 +150,6 @@ def record_load(bench: Bench, calibration: dict[str, Any] | None) -> list[str]:
             "reasons": reasons,
         },
     )
-    return reasons
 
 
 def _offer(

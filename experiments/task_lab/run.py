@@ -139,11 +139,10 @@ class Experiment:
     def calibrate(self) -> None:
         """Measure the floor and the generator on this machine, in this sitting, before the load."""
         self._measure_floor()
-        payload = self.spec.workloads[0]
         with tempfile.TemporaryDirectory() as scratch:
             reached = calibrate(
                 self._generator,
-                task_json(payload),
+                task_json(self.spec.workloads[0]),
                 tasks=_CALIBRATION_TASKS,
                 in_flight=self.spec.in_flight,
                 scratch=Path(scratch),

@@ -68,9 +68,10 @@ def test_a_run_reads_as_its_steps_and_passes_its_checks(tmp_path: Path) -> None:
 
 
 def test_a_step_that_fails_stops_the_stack_and_leaves_the_run_unknown(tmp_path: Path) -> None:
+    before = psutil.Process().children(recursive=True)
     exp = open_experiment("throughput", results=tmp_path, tasks=10, rounds=1, workers=1)
     exp.up()
-    started = psutil.Process().children(recursive=True)
+    started = set(psutil.Process().children(recursive=True)) - set(before)
     (sender,) = (p for p in started if "task_lab.load.sender" in p.cmdline())
     sender.kill()
     with pytest.raises(GeneratorDied):

@@ -18,6 +18,7 @@ from typing import Any
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
+from urllib3.util.retry import Retry
 
 from task_lab.errors import Unknown, UsageError
 
@@ -113,7 +114,12 @@ class Prometheus:
     def __init__(self, url: str) -> None:
         session = requests.Session()
         session.trust_env = False  # a proxy of the environment is not for loopback
-        self._client = PrometheusConnect(url=url, session=session, timeout=_TIMEOUT_S)
+        self._client = PrometheusConnect(
+            url=url,
+            session=session,
+            timeout=_TIMEOUT_S,
+            retry=Retry(total=3, backoff_factor=0.1),  # the default waits for seconds
+        )
 
     def range(self, query: str, window: Window, step_s: float) -> list[Series]:
         """The answer at every step of the window, its ends widened to whole seconds.
