@@ -25,6 +25,7 @@ from task_lab import stack
 from task_lab.check.verdict import EXIT_CODES, EXIT_INTERNAL, EXIT_USAGE, Verdict
 from task_lab.doctor import examine, require_fit
 from task_lab.errors import LabError
+from task_lab.spec import load_definition, resolve
 from task_lab.store import RESULTS, RunFolder
 
 app = typer.Typer(
@@ -67,9 +68,9 @@ def run(  # noqa: PLR0917 - options, given by name
         "seed": seed,
     }
     asked = {option: value for option, value in options.items() if value is not None}
-    if runtime != "compose":
+    if resolve(load_definition(name), asked).runtime != "compose":
         require_fit()
-    folder = new_run(name, asked, results=results)
+    folder = new_run(name, asked, results=results.resolve())
     try:
         with nullcontext() if quiet else Watcher(folder):
             return EXIT_CODES[execute_run(folder, asked)]
@@ -85,7 +86,7 @@ def report(
     """Make a run's checks, summary, figures and report anew from its raw data."""
     from task_lab.execute import analyse  # noqa: PLC0415
 
-    of_run = RunFolder(folder)
+    of_run = RunFolder(folder.resolve())
     of_run.run()
     verdict = analyse(of_run)
     _say_run(of_run, as_json=as_json)

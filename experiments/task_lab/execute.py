@@ -46,7 +46,7 @@ def execute_run(folder: RunFolder, asked: Mapping[str, Any]) -> Verdict:
         _end_early(folder, _verdict_of(error), f"{type(error).__name__}: {error}")
         raise
     finally:
-        rebuild_index(folder.path.parents[1])
+        _rebuild_index(folder)
     return render(folder)
 
 
@@ -57,7 +57,7 @@ def render(folder: RunFolder) -> Verdict:
     if verdict is Verdict.PASS and (missing := missing_outputs(folder.path)):
         verdict = Verdict.INVALID
         folder.update_run(verdict=verdict, reason=f"missing: {', '.join(missing)}")
-    rebuild_index(folder.path.parents[1])
+    _rebuild_index(folder)
     return verdict
 
 
@@ -67,6 +67,12 @@ def analyse(folder: RunFolder) -> Verdict:
     summarise(folder.path)
     draw(folder.path)
     return render(folder)
+
+
+def _rebuild_index(folder: RunFolder) -> None:
+    """Rebuild the index of the results the run is one of; a copy kept elsewhere has none."""
+    if folder.path.parent.name == folder.run()["experiment"]:
+        rebuild_index(folder.path.parents[1])
 
 
 def _verdict_of(error: LabError) -> Verdict:
