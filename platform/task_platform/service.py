@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from types import FrameType
+from typing import Any
 
 import structlog
 import uvicorn
@@ -167,6 +168,17 @@ async def stopped_within(service: Service, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    """Cancel a task until it has ended; what it raised on the way is not our business.
+
+    Once is not enough: before Python 3.12 `asyncio.wait_for` swallows a cancellation that meets the
+    very moment of its answer, and the libraries below us use it.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
 
 
 def _stop_on_signals(service: Service) -> None:

@@ -43,6 +43,7 @@ class Announcements:
         self._sending: Sequence[OutboxRow] = ()
         self._waiting_tasks = 0
         self._wake = asyncio.Event()
+        self._is_stopping = False
 
     def add(self, commit: Committed) -> None:
         """Take a commit to announce."""
@@ -52,17 +53,32 @@ class Announcements:
             self._wake.set()
 
     async def run(self) -> None:
-        """Announce until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_rows())
-            while True:
-                await self._wake.wait()
-                await self._announce_round()
-
-    async def drain(self) -> None:
-        """Announce what is left, once."""
-        while self._waiting:
+        """Announce until told to stop, and then what is left."""
+        while not self._is_stopping or self._waiting:
+            await self._wake.wait()
             await self._announce_round()
+
+    def stop(self) -> None:
+        """Let `run` come to its end."""
+        self._is_stopping = True
+        self._wake.set()
+
+    async def keep_rows(self) -> None:
+        """Keep the relay away from rows that are merely waiting their turn here, until cancelled.
+
+        Submissions can come faster than the broker confirms; without this every message of such a
+        burst would be published twice.
+        """
+        grace_s = self._settings.outbox_grace_s
+        while True:
+            await asyncio.sleep(grace_s / 3)
+            row_ids = [row.id for row in (*self._sending, *self._waiting)]
+            if not row_ids:
+                continue
+            try:
+                await release_outbox_rows(self._pool, row_ids, in_s=grace_s)
+            except DatabaseUnavailable as error:
+                log.warning("rows may be announced twice", error=str(error)[:200])
 
     async def _announce_round(self) -> None:
         rows: list[OutboxRow] = []
@@ -85,20 +101,3 @@ class Announcements:
             log.warning("announced, but not noted", error=str(error)[:200])
         finally:
             self._sending = ()
-
-    async def _keep_rows(self) -> None:
-        """Keep the relay away from rows that are merely waiting their turn here.
-
-        Submissions can come faster than the broker confirms; without this every message of such a
-        burst would be published twice.
-        """
-        grace_s = self._settings.outbox_grace_s
-        while True:
-            await asyncio.sleep(grace_s / 3)
-            row_ids = [row.id for row in (*self._sending, *self._waiting)]
-            if not row_ids:
-                continue
-            try:
-                await release_outbox_rows(self._pool, row_ids, in_s=grace_s)
-            except DatabaseUnavailable as error:
-                log.warning("rows may be announced twice", error=str(error)[:200])

@@ -18,7 +18,7 @@ from task_platform.api.schemas import Edge
 from task_platform.broker.publisher import Publisher
 from task_platform.handlers.registry import HandlerRegistry
 from task_platform.metrics import ApiMetrics
-from task_platform.service import Service, database_when_current, serving
+from task_platform.service import Service, cancelled, database_when_current, serving
 from task_platform.storage.pool import Pool
 
 log = structlog.get_logger()
@@ -48,10 +48,12 @@ async def application(service: Service, pool: Pool) -> AsyncIterator[FastAPI]:
     app.router.routes.extend(service.ops_routes())
     async with asyncio.TaskGroup() as group:
         announcing = group.create_task(announcements.run())
+        keeping = group.create_task(announcements.keep_rows())
         yield app
         await commit.drain()
-        announcing.cancel()
-    await announcements.drain()
+        announcements.stop()
+        await announcing
+        await cancelled(keeping)
     await publisher.close()
 
 

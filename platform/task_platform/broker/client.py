@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import aiormq
@@ -66,9 +66,11 @@ async def connect(settings: Settings, *, name: str) -> AbstractConnection:
 
 async def close(connection: AbstractConnection) -> None:
     """Close without complaint, in bounded time, whatever state the connection is in."""
-    with suppress(Exception, asyncio.CancelledError):
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await connection.close()
+    # In a task of its own: the driver answers with errors and cancellations of its own making,
+    # which must not be taken for those of whoever is closing.
+    closing = asyncio.ensure_future(connection.close())
+    closing.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
 
 
 @asynccontextmanager

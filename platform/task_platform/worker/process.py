@@ -9,7 +9,6 @@ import socket
 from collections import deque
 from contextlib import suppress
 from time import monotonic
-from typing import Any
 
 import structlog
 
@@ -17,7 +16,7 @@ from task_platform.domain.deliveries import claim_room, wanted_prefetch
 from task_platform.errors import DatabaseUnavailable
 from task_platform.handlers.registry import HandlerRegistry
 from task_platform.metrics import WorkerMetrics
-from task_platform.service import Service, database_when_current
+from task_platform.service import Service, cancelled, database_when_current
 from task_platform.storage.claims import give_back
 from task_platform.storage.pool import Pool
 from task_platform.worker.completer import Completer
@@ -101,17 +100,17 @@ class Worker:
             await self._service.stopping.wait()
             self._service.readiness.set("drain", met=False)
             log.info("draining", running=len(self._running), unstarted=len(self._unstarted))
-            await _cancelled(pacing)
+            await cancelled(pacing)
             await self._consumer.stop()
             # A claim that is under way comes to its end: cut short, its tasks would be left to the
             # reaper.
             self._consumer.arrived.set()
             self._room.set()
             await asyncio.wait({working}, timeout=self._settings.lease_s)
-            await _cancelled(working)
+            await cancelled(working)
             await self._drain()
             for task in (renewing, consuming):
-                await _cancelled(task)
+                await cancelled(task)
 
     async def _work(self) -> None:
         stopping = self._service.stopping
@@ -240,9 +239,3 @@ class Worker:
         await self._consumer.acknowledge([assignment.delivery for assignment in assignments])
         self._metrics.given_back.inc(len(assignments))
         log.info("gave back", tasks=len(assignments))
-
-
-async def _cancelled(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
