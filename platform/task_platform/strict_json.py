@@ -68,6 +68,11 @@ def dump_result(value: Any) -> str:
     return text
 
 
+def pointer_part(key: str | int) -> str:
+    """A key or index as it stands in a JSON pointer (RFC 6901)."""
+    return str(key).replace("~", "~0").replace("/", "~1")
+
+
 def _is_json_but_for_surrogates(body: bytes) -> bool:
     """Whether only a surrogate escape without its other half keeps the body from being JSON."""
     if not _SURROGATE_ESCAPE.search(body):
@@ -96,5 +101,4 @@ def _check(value: Any, pointer: str, levels: int) -> None:
             if "\x00" in key:
                 raise InvalidInput("a key contains a NUL character", pointer=pointer)
             if not isinstance(item, int | float):
-                escaped = key.replace("~", "~0").replace("/", "~1")
-                _check(item, f"{pointer}/{escaped}", levels - 1)
+                _check(item, f"{pointer}/{pointer_part(key)}", levels - 1)

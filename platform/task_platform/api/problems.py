@@ -5,6 +5,7 @@ None of them echoes raw input, names of tables, or the text of a driver's error.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -22,6 +23,12 @@ log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
+MAX_POINTER = 300
+
+_WITHOUT_INPUT = {
+    "uuid_parsing": "Input should be a valid UUID",
+    "union_tag_invalid": "Input should have one of the expected tags",
+}
 
 
 def problem(status: int, kind: str, detail: str, *, pointer: str | None = None) -> dict[str, Any]:
@@ -33,8 +40,14 @@ def problem(status: int, kind: str, detail: str, *, pointer: str | None = None) 
         "detail": detail,
     }
     if pointer is not None:
-        members["pointer"] = pointer
+        # It names keys that the client chose, of any length.
+        members["pointer"] = pointer[:MAX_POINTER]
     return members
+
+
+def said_of(error: Mapping[str, Any]) -> str:
+    """What an error of pydantic says, without the pieces of input that a few of them quote."""
+    return _WITHOUT_INPUT.get(error["type"], error["msg"])
 
 
 def problem_of(error: Exception) -> dict[str, Any]:
@@ -73,7 +86,7 @@ def install(app: FastAPI) -> None:
     async def on_bad_parameter(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         place = "/".join(str(part) for part in first["loc"][1:])
-        return problem_response(problem(422, "invalid-parameter", first["msg"], pointer=place))
+        return problem_response(problem(422, "invalid-parameter", said_of(first), pointer=place))
 
     @app.exception_handler(HTTPException)
     async def on_http_error(_: Request, error: HTTPException) -> Response:

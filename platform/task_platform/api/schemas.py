@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from uuid_utils.compat import uuid7
 
 from task_platform import strict_json
+from task_platform.api.problems import said_of
 from task_platform.domain.task import NewTask, State, Task
 from task_platform.errors import InvalidInput
 from task_platform.handlers.registry import HandlerRegistry
@@ -113,23 +115,26 @@ class Edge:
 
     def new_task(self, raw: Any, *, tenant: str, key: str | None) -> NewTask:
         """The validated submission. Raises InvalidInput naming the place."""
-        return self._to_task(_validated(TaskIn, raw, ""), tenant, key, "")
+        task = _validated(lambda: TaskIn.model_validate(raw), "")
+        return self._to_task(task, tenant, key, "")
 
     def new_batch_task(self, raw: Any, *, tenant: str, index: int) -> NewTask:
         """The same for item `index` of a batch."""
         place = f"/tasks/{index}"
-        item = _validated(BatchItemIn, raw, place)
+        item = _validated(lambda: BatchItemIn.model_validate(raw), place)
         return self._to_task(item, tenant, item.idempotency_key, place)
 
     def _to_task(self, task: TaskIn, tenant: str, key: str | None, place: str) -> NewTask:
+        payload = strict_json.dumps(task.payload)
         handler = self.handlers.get(task.task_type)
-        if handler is not None and handler.payload is not None:
-            _validated(handler.payload, task.payload, f"{place}/payload")
+        if handler is not None and (model := handler.payload) is not None:
+            # From its text, as the worker reads it: strict fields take other things from JSON.
+            _validated(lambda: model.model_validate_json(payload), f"{place}/payload")
         return NewTask(
             id=uuid7(),
             tenant=tenant,
             task_type=task.task_type,
-            payload=strict_json.dumps(task.payload),
+            payload=payload,
             max_retries=task.max_retries,
             idempotency_key=key,
             fingerprint=b"" if key is None else _fingerprint(task),
@@ -140,13 +145,13 @@ def _fingerprint(task: TaskIn) -> bytes:
     return strict_json.fingerprint([task.task_type, task.payload, task.max_retries])
 
 
-def _validated(model: type[M], raw: Any, place: str) -> M:
+def _validated(validate: Callable[[], M], place: str) -> M:
     try:
-        return model.model_validate(raw)
+        return validate()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        pointer = "".join(f"/{part}" for part in first["loc"])
-        raise InvalidInput(first["msg"], pointer=place + pointer) from None
+        pointer = "".join("/" + strict_json.pointer_part(part) for part in first["loc"])
+        raise InvalidInput(said_of(first), pointer=place + pointer) from None
 
 
 def task_view(task: Task) -> dict[str, Any]:

@@ -34,10 +34,7 @@ async def test_every_statement_runs_on_a_real_database(
     monkeypatch.setattr(pool_module, "sql", noted)
     monkeypatch.setattr(migrate, "sql", noted)
     await migrate.migrate(empty_url)
-    settings = settings.model_copy(
-        update={"database_url": Settings(database_url=empty_url).database_url}
-    )
-    pool = await open_pool(settings, process="test")
+    pool = await open_pool(Settings(database_url=empty_url), process="test")
     try:
         assert await is_current(pool)
         await submit(pool, keyed_task("k"), keyed_task("k"))

@@ -1,0 +1,102 @@
+"""Servers that are away: without the broker submissions are safe, without Postgres refused."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from task_platform.settings import Settings
+
+from ...link import linked
+from .conftest import running_api
+from .problems import problem_of
+
+SUM = {"task_type": "sum", "payload": {"numbers": [1]}}
+UNREACHABLE = "amqp://guest:guest@127.0.0.1:1/"
+
+
+async def test_the_broker_away_does_not_fail_a_submission_br05(settings: Settings) -> None:
+    settings = settings.model_copy(
+        update={"amqp_url": Settings(amqp_url=UNREACHABLE).amqp_url, "outbox_grace_s": 60}
+    )
+    async with running_api(settings) as api:
+        started = monotonic()
+        answers = await asyncio.gather(*(api.post(SUM) for _ in range(50)))
+        assert {answer.status_code for answer in answers} == {201}
+        assert monotonic() - started < 2
+        ids = {answer.json()["id"] for answer in answers}
+        waiting = await api.pool.fetch("select unnest(task_ids)::text as id from outbox")
+        assert ids <= {row["id"] for row in waiting}
+
+
+async def test_a_broker_that_says_nothing_does_not_fail_a_submission_ob06(
+    settings: Settings,
+) -> None:
+    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
+        changed = settings.model_copy(update={"amqp_url": Settings(amqp_url=url).amqp_url})
+        async with running_api(changed) as api:
+            assert (await api.post(SUM)).status_code == 201
+            link.freeze()
+            started = monotonic()
+            answers = await asyncio.gather(*(api.post(SUM) for _ in range(20)))
+            assert {answer.status_code for answer in answers} == {201}
+            assert monotonic() - started < 2
+
+
+async def test_postgres_away_is_503_and_comes_back_by_itself_db01(settings: Settings) -> None:
+    async with linked(settings.database_url.get_secret_value()) as (link, url):
+        changed = settings.model_copy(
+            update={"database_url": Settings(database_url=url).database_url}
+        )
+        async with running_api(changed) as api:
+            task = await api.post(SUM, "db01")
+            assert task.status_code in (200, 201)
+            await link.cut()
+            started = monotonic()
+            batch = {"tasks": [SUM]}
+            problem_of(await api.post(SUM), 503, "unavailable")
+            problem_of(await api.post(SUM, "db01-b"), 503, "unavailable")
+            problem_of(await api.post(batch, path="/tasks/batch"), 503, "unavailable")
+            problem_of(await api.client.get(task.headers["location"]), 503, "unavailable")
+            problem_of(await api.client.get("/tasks"), 503, "unavailable")
+            assert monotonic() - started < 5
+            await link.heal()
+            assert (await api.post(SUM, "db01-b")).status_code == 201
+            assert (await api.client.get(task.headers["location"])).status_code == 200
+
+
+async def test_postgres_that_says_nothing_is_503_in_time_db04(settings: Settings) -> None:
+    async with linked(settings.database_url.get_secret_value()) as (link, url):
+        changed = settings.model_copy(
+            update={
+                "database_url": Settings(database_url=url).database_url,
+                "submit_timeout_s": 0.5,
+                "database_timeout_s": 1.0,
+            }
+        )
+        async with running_api(changed) as api:
+            assert (await api.post(SUM)).status_code == 201
+            link.freeze()
+            started = monotonic()
+            answers = await asyncio.gather(*(api.post(SUM) for _ in range(20)))
+            assert {answer.status_code for answer in answers} == {503}
+            assert {answer.headers["retry-after"] for answer in answers} == {"1"}
+            assert monotonic() - started < 2
+            await link.cut()
+            await link.heal()
+            async with asyncio.timeout(10):
+                while (await api.post(SUM)).status_code != 201:
+                    await asyncio.sleep(0.05)
+
+
+async def test_too_many_waiting_are_refused_and_the_others_committed(settings: Settings) -> None:
+    settings = settings.model_copy(update={"commit_backlog": 10, "commit_concurrency": 1})
+    async with running_api(settings) as api:
+        answers = await asyncio.gather(*(api.post(SUM) for _ in range(100)))
+        accepted = [answer for answer in answers if answer.status_code == 201]
+        refused = [answer for answer in answers if answer.status_code != 201]
+        assert accepted
+        assert refused
+        for answer in refused:
+            problem_of(answer, 503, "overloaded")
+        assert (await api.post(SUM)).status_code == 201

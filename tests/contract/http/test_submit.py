@@ -1,0 +1,248 @@
+"""POST /tasks and GET /tasks/{id}: what is answered is committed, and comes back as it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from task_platform.storage.claims import claim_tasks
+from task_platform.storage.outcomes import finish_succeeded, finish_unsuccessful
+
+from ...factories import failure, success
+from .conftest import Api
+from .problems import MARKER, problem_of
+
+SUM = {"task_type": "sum", "payload": {"numbers": [1, 2, 3, 4, 5]}, "max_retries": 2}
+FIELDS = {
+    "id", "task_type", "payload", "max_retries", "state", "attempts", "result", "error",
+    "created_at", "due_at", "started_at", "finished_at",
+}  # fmt: skip
+
+
+async def test_a_task_is_answered_with_201_and_found_again(api: Api) -> None:
+    answer = await api.post(SUM)
+    assert answer.status_code == 201
+    assert answer.headers["content-type"] == "application/json"
+    task = answer.json()
+    assert set(task) == FIELDS
+    assert {name: task[name] for name in SUM} == SUM
+    assert (task["state"], task["attempts"]) == ("QUEUED", 0)
+    assert task["result"] is task["error"] is task["started_at"] is task["finished_at"] is None
+    assert task["created_at"] == task["due_at"]
+    assert datetime.fromisoformat(task["created_at"]).tzinfo is not None
+    assert UUID(task["id"]).version == 7
+    assert answer.headers["location"] == f"/tasks/{task['id']}"
+    assert (await api.client.get(answer.headers["location"])).json() == task
+
+
+async def test_the_answer_follows_the_task(api: Api) -> None:
+    ids = [UUID((await api.post(SUM)).json()["id"]) for _ in range(2)]
+    claim = await claim_tasks(api.pool, ids, owner="w", lease_s=60)
+    done, dead = claim.tasks
+    await finish_succeeded(api.pool, [success(done, '{"sum": 15}')], closed_claims=[])
+    await finish_unsuccessful(api.pool, [failure(dead)], worker="w", closed_claims=[])
+    task = (await api.client.get(f"/tasks/{done.id}")).json()
+    assert (task["state"], task["result"], task["attempts"]) == ("SUCCEEDED", {"sum": 15}, 1)
+    assert task["created_at"] <= task["started_at"] <= task["finished_at"]
+    task = (await api.client.get(f"/tasks/{dead.id}")).json()
+    assert task["state"] == "FAILED"
+    assert task["error"] == {"type": "RuntimeError", "message": "told to fail"}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        None, True, 0, "text", [], {}, {"a": {"b": [1.5, None, "é 😀 \\u0000 \\ \""]}},
+        {"n": 2**64}, {"n": 10**400}, {"": {"": ""}},
+    ],
+    ids=lambda payload: json.dumps(payload)[:30],
+)  # fmt: skip
+async def test_any_json_comes_back_as_it_was_sent_in07(api: Api, payload: Any) -> None:
+    answer = await api.post({"task_type": "echo", "payload": payload})
+    assert answer.status_code == 201
+    assert answer.json()["payload"] == payload
+    found = await api.client.get(answer.headers["location"])
+    assert found.json()["payload"] == payload
+
+
+async def test_payload_and_retries_have_defaults(api: Api) -> None:
+    task = (await api.post({"task_type": "echo"})).json()
+    assert (task["payload"], task["max_retries"]) == ({}, 3)
+
+
+async def test_an_unknown_type_is_accepted_rt11(api: Api) -> None:
+    answer = await api.post({"task_type": "nope", "payload": {"x": 1}, "max_retries": 2})
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"task_type": "sum", "payload": {"numbers": [MARKER]}},
+        {"task_type": "sum", "payload": {"numbers": "12"}},
+        {"task_type": "sum", "payload": {}},
+        {"task_type": "sum", "payload": [1, 2]},
+        {"task_type": "sum"},
+        {"task_type": "sum", "payload": {"numbers": [1], "extra": 1}},
+        {"task_type": "sleep", "payload": {"seconds": -1}},
+    ],
+)
+async def test_a_known_type_with_a_payload_that_does_not_fit_is_refused(
+    api: Api, body: dict[str, Any]
+) -> None:
+    problem = problem_of(await api.post(body), 422, "invalid-input")
+    assert problem["pointer"].startswith("/payload")
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/task_type"),
+        ({"task_type": ""}, "/task_type"),
+        ({"task_type": f"{MARKER} with spaces"}, "/task_type"),
+        ({"task_type": "é"}, "/task_type"),
+        ({"task_type": "x" * 129}, "/task_type"),
+        ({"task_type": 5}, "/task_type"),
+        ({"task_type": "echo", "max_retries": -1}, "/max_retries"),
+        ({"task_type": "echo", "max_retries": 1_001}, "/max_retries"),
+        ({"task_type": "echo", "max_retries": 10**400}, "/max_retries"),
+        ({"task_type": "echo", "max_retries": 1.5}, "/max_retries"),
+        ({"task_type": "echo", "max_retries": "3"}, "/max_retries"),
+        ({"task_type": "echo", "max_retries": True}, "/max_retries"),
+        ({"task_type": "echo", "max_retries": None}, "/max_retries"),
+        ({"task_type": "echo", "a/b~c": MARKER}, "/a~1b~0c"),
+        ({"task_type": "echo", "k" * 9_000: 1}, "/" + "k" * 299),
+        ([], ""),
+        ("text", ""),
+        (None, ""),
+    ],
+    ids=lambda value: json.dumps(value)[:40],
+)
+async def test_a_field_that_breaks_a_rule_is_named(api: Api, body: Any, pointer: str) -> None:
+    problem = problem_of(await api.post(body), 422, "invalid-input")
+    assert problem["pointer"] == pointer
+
+
+@pytest.mark.parametrize(
+    ("payload", "pointer"),
+    [
+        (rb'{"a":"x\u0000y"}', "/payload/a"),
+        (rb'{"a":{"k\u0000":1}}', "/payload/a"),
+        (rb'{"a":"\ud83d"}', None),
+        (rb'{"\ude00":[]}', None),
+        (b"[" * 64 + b"]" * 64, None),
+        (b"9" * 5_000, None),
+        (b"1e999", None),
+    ],
+    ids=["nul", "nul key", "surrogate", "surrogate key", "deep", "digits", "overflow"],
+)
+async def test_json_that_cannot_be_stored_is_refused_in01_in03_in06(
+    api: Api, payload: bytes, pointer: str | None
+) -> None:
+    body = b'{"task_type":"echo","payload":%s}' % payload
+    problem = problem_of(await api.post(body), 422, "invalid-input")
+    assert problem.get("pointer") == pointer
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"\xff", b'{"task_type":NaN}', b'{"task_type":"echo"} ' + MARKER.encode()],
+)
+async def test_what_is_not_json_is_malformed_in05(api: Api, body: bytes) -> None:
+    problem_of(await api.post(body), 400, "malformed-json")
+
+
+async def test_a_nul_in_a_type_is_refused_in01(api: Api) -> None:
+    problem = problem_of(await api.post(rb'{"task_type":"a\u0000b"}'), 422, "invalid-input")
+    assert problem["pointer"] == "/task_type"
+
+
+@pytest.mark.parametrize("path", ["/tasks", "/tasks/batch"])
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "json"])
+async def test_another_media_type_is_refused(api: Api, path: str, media_type: str) -> None:
+    answer = await api.client.post(path, content=b"{}", headers={"Content-Type": media_type})
+    problem_of(answer, 415, "unsupported-media-type")
+
+
+async def test_the_charset_of_json_is_no_hindrance(api: Api) -> None:
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+    answer = await api.client.post("/tasks", content=json.dumps(SUM).encode(), headers=headers)
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(("path", "limit"), [("/tasks", 10_000), ("/tasks/batch", 100_000)])
+async def test_a_body_above_the_limit_is_refused_in09(api: Api, path: str, limit: int) -> None:
+    problem_of(await api.post(b" " * (limit + 1), path=path), 413, "body-too-large")
+    assert (await api.post(b" " * limit, path=path)).status_code == 400
+
+
+async def test_an_endless_body_is_refused_early_in09(api: Api) -> None:
+    sent = 0
+
+    async def drip() -> Any:
+        nonlocal sent
+        while sent < 1_000_000:
+            sent += 1_000
+            yield b" " * 1_000
+
+    answer = await api.client.post(
+        "/tasks", content=drip(), headers={"Content-Type": "application/json"}
+    )
+    problem_of(answer, 413, "body-too-large")
+    assert sent <= 12_000
+
+
+@pytest.mark.parametrize("length", ["nope", "-1", "9" * 5_000])
+async def test_a_wrong_length_is_no_error_of_ours_in09(api: Api, length: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Length": length}
+    answer = await api.client.post("/tasks", content=json.dumps(SUM).encode(), headers=headers)
+    assert answer.status_code in (201, 413)
+
+
+async def test_an_id_that_is_not_there_is_404(api: Api) -> None:
+    problem_of(await api.client.get(f"/tasks/{uuid4()}"), 404, "task-not-found")
+
+
+@pytest.mark.parametrize("task_id", [MARKER, "1", "<script>", "%00", "0" * 33])
+async def test_an_id_that_is_none_is_422(api: Api, task_id: str) -> None:
+    problem = problem_of(await api.client.get(f"/tasks/{task_id}"), 422, "invalid-parameter")
+    assert problem["detail"] == "Input should be a valid UUID"
+    assert problem["pointer"] == "task_id"
+
+
+async def test_unknown_paths_and_methods_are_problems_too(api: Api) -> None:
+    problem_of(await api.client.get(f"/{MARKER}"), 404, "not-found")
+    answer = await api.client.delete("/tasks")
+    problem_of(answer, 405, "method-not-allowed")
+    assert "POST" in answer.headers["allow"] or "GET" in answer.headers["allow"]
+
+
+async def test_a_committed_task_is_announced_and_forgotten(api: Api) -> None:
+    await asyncio.gather(*(api.post(SUM) for _ in range(20)))
+    async with asyncio.timeout(5):
+        while await api.pool.fetchval("select count(*) from outbox where queue = 'tasks'"):
+            await asyncio.sleep(0.02)
+    created = api.service.registry.get_sample_value(
+        "api_tasks_accepted_total", {"outcome": "created"}
+    )
+    announced = api.service.registry.get_sample_value("api_tasks_announced_total")
+    batches = api.service.registry.get_sample_value("api_commit_batch_size_count")
+    assert created == announced == 20
+    assert batches is not None
+    assert batches < 20
+
+
+async def test_health_readiness_metrics_and_docs_answer(api: Api) -> None:
+    assert (await api.client.get("/healthz")).status_code == 200
+    assert (await api.client.get("/readyz")).status_code == 200
+    assert "api_tasks_accepted_total" in (await api.client.get("/metrics")).text
+    assert (await api.client.get("/docs")).status_code == 200
+    paths = (await api.client.get("/openapi.json")).json()["paths"]
+    assert {"/tasks", "/tasks/batch", "/tasks/{task_id}"} <= set(paths)
+    api.service.readiness.set("drain", met=False)
+    answer = await api.client.get("/readyz")
+    assert (answer.status_code, answer.json()["waiting_for"]) == (503, ["drain"])

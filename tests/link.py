@@ -1,0 +1,82 @@
+"""A link to a server that tests can cut, freeze and heal, without touching the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+
+class Link:
+    """Forwards TCP from a port of its own to a server."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    async def heal(self) -> None:
+        """Accept connections, and let through what was held back."""
+        self._flowing.set()
+        if self._server is None:
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Break every connection and refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def freeze(self) -> None:
+        """Let nothing through any more, and tell nobody."""
+        self._flowing.clear()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            server_reader, server_writer = await asyncio.open_connection(*self._target)
+            try:
+                await asyncio.gather(
+                    self._pump(reader, server_writer), self._pump(server_reader, writer)
+                )
+            finally:
+                server_writer.transport.abort()
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
+            self._connections.discard(task)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            await self._flowing.wait()
+            writer.write(data)
+            await writer.drain()
+        raise ConnectionResetError
+
+
+@asynccontextmanager
+async def linked(url: str) -> AsyncIterator[tuple[Link, str]]:
+    """A link to the server of a URL, and the URL that leads over it."""
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    link = Link(parts.hostname, parts.port)
+    await link.heal()
+    try:
+        userinfo, _, _ = parts.netloc.rpartition("@")
+        netloc = f"{userinfo}@127.0.0.1:{link.port}" if userinfo else f"127.0.0.1:{link.port}"
+        yield link, parts._replace(netloc=netloc).geturl()
+    finally:
+        with suppress(OSError):
+            await link.cut()
