@@ -104,7 +104,10 @@ def _step(step: Callable[[Experiment], _R]) -> Callable[[Experiment], _R]:
 
 
 class Experiment:
-    """One run on its way. Its steps are called in the order in which they stand here."""
+    """One run on its way. Its steps are called in the order in which they stand here.
+
+    From `up` on, `runtime` and `endpoints` are there for whoever wants to disturb or watch it.
+    """
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = RunFolder(folder.path, listener=tell)
@@ -120,18 +123,18 @@ class Experiment:
     def up(self) -> None:
         """Bring the stack up, without workers, and everything that will watch it."""
         _interrupt_on_sigterm()
-        self._runtime = runtime_for(self.spec.runtime, self.folder)
-        self._exits.callback(self._runtime.down)
-        self._endpoints = self._runtime.up(workers=0, settings=self.spec.settings)
-        check_counters_only_rise(f"{self._endpoints.api_url}/metrics")
+        self.runtime = runtime_for(self.spec.runtime, self.folder)
+        self._exits.callback(self.runtime.down)
+        self.endpoints = self.runtime.up(workers=0, settings=self.spec.settings)
+        check_counters_only_rise(f"{self.endpoints.api_url}/metrics")
         self._loop = LoopThread()
         self._exits.callback(self._loop.stop)
-        self._ledger = Ledger(self._loop, self._endpoints.database_url)
+        self._ledger = Ledger(self._loop, self.endpoints.database_url)
         self._exits.callback(self._ledger.close)
-        self._prometheus = Prometheus(self._endpoints.prometheus_url)
+        self._prometheus = Prometheus(self.endpoints.prometheus_url)
         self._exits.callback(self._prometheus.close)
         self._generator = self._exits.enter_context(
-            Generator(self._runtime.logs_dir() / "sender.log")
+            Generator(self.runtime.logs_dir() / "sender.log")
         )
         self._record_stack()
 
@@ -164,12 +167,12 @@ class Experiment:
         bench = Bench(
             self.spec,
             self._folder,
-            self._runtime,
-            self._endpoints.api_url,
+            self.runtime,
+            self.endpoints.api_url,
             self._ledger,
             self._generator,
         )
-        sampler = QueueSampler(self._loop, self._endpoints.amqp_url, self._folder / "samples.jsonl")
+        sampler = QueueSampler(self._loop, self.endpoints.amqp_url, self._folder / "samples.jsonl")
         started_at = time.time()
         for workload, workers in self.spec.points():
             is_drained = measure_point(bench, workload, workers)
@@ -186,7 +189,7 @@ class Experiment:
     def collect(self) -> None:
         """Write down what only the running stack can tell: ledger, dead letters, metrics."""
         tasks = keep_ledger(self._folder, self._ledger)
-        keep_dead_letter_queue(self._folder, self._endpoints.amqp_url, self._loop)
+        keep_dead_letter_queue(self._folder, self.endpoints.amqp_url, self._loop)
         window = self._folder.run()["windows"]
         keep_metrics(self._prometheus, self._folder, Window.of(window["start"], window["end"]))
         self._is_collected = True
@@ -206,20 +209,20 @@ class Experiment:
         return judge_run(self._folder).value
 
     def _record_stack(self) -> None:
-        versions = server_versions(self._endpoints, self._ledger, self._loop)
+        versions = server_versions(self.endpoints, self._ledger, self._loop)
         self._folder.update_run(
             versions={**self._folder.run()["versions"], **versions},
-            runtime=self._runtime.name,
+            runtime=self.runtime.name,
             clock_skew_s=self._ledger.clock_skew_s(),
         )
         self._folder.append_event(
-            "stack_up", api=self._endpoints.api_url, prometheus=self._endpoints.prometheus_url
+            "stack_up", api=self.endpoints.api_url, prometheus=self.endpoints.prometheus_url
         )
 
     def _measure_floor(self) -> None:
         """The floor is a yardstick: a run without one is still a run, and says why it has none."""
         try:
-            floor = asdict(measure_floor(self._endpoints, tasks=self.spec.floor_tasks))
+            floor = asdict(measure_floor(self.endpoints, tasks=self.spec.floor_tasks))
         except LabError as error:
             floor = {"reason": str(error)}
         self._folder.write_json("floor.json", floor)
