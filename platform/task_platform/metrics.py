@@ -200,5 +200,5 @@ class RelayMetrics:
         self.loop_errors = Counter(
             "relay_loop_errors_total", "Passes that failed", ["loop"], registry=registry
         )
-        for loop in ("outbox", "leases", "reannounce"):
+        for loop in ("outbox", "leases", "reannounce", "age"):
             self.loop_errors.labels(loop)

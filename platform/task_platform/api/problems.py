@@ -47,7 +47,7 @@ def problem(status: int, kind: str, detail: str, *, pointer: str | None = None) 
 
 def said_of(error: Mapping[str, Any]) -> str:
     """What an error of pydantic says, without the pieces of input that a few of them quote."""
-    return _WITHOUT_INPUT.get(error["type"], error["msg"])
+    return _WITHOUT_INPUT.get(error["type"], str(error["msg"]))
 
 
 def problem_of(error: Exception) -> dict[str, Any]:

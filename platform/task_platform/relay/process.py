@@ -9,7 +9,7 @@ import structlog
 
 from task_platform.announcer import announce
 from task_platform.broker.publisher import Publisher
-from task_platform.errors import BrokerUnavailable, DatabaseUnavailable
+from task_platform.errors import TaskPlatformError
 from task_platform.metrics import RelayMetrics
 from task_platform.relay.reannounce import Reannouncer
 from task_platform.service import Service, database_when_current, stopped_within
@@ -21,6 +21,7 @@ log = structlog.get_logger()
 _ROWS_PER_ROUND = 100
 # A relay that dies with rows leaves them hidden for so long.
 _HIDE_S = 30.0
+_AGE_EVERY_S = 0.5
 
 
 async def run_relay(service: Service) -> None:
@@ -59,6 +60,7 @@ class Relay:
             group.create_task(
                 self._loop("reannounce", settings.reannounce_age_s / 4, self._reannouncer.run_pass)
             )
+            group.create_task(self._loop("age", _AGE_EVERY_S, self._measure_age))
         await self._reannouncer.close()
         await self._publisher.close()
 
@@ -73,7 +75,7 @@ class Relay:
                 async with asyncio.timeout(6 * self._settings.database_timeout_s):
                     has_more = await one_pass()
                 complaint = ""
-            except (DatabaseUnavailable, BrokerUnavailable, TimeoutError) as error:
+            except (TaskPlatformError, TimeoutError) as error:
                 self._metrics.loop_errors.labels(name).inc()
                 if str(error) != complaint:
                     complaint = str(error)
@@ -84,16 +86,17 @@ class Relay:
     async def _relay_due(self) -> bool:
         rows = await outbox.claim_outbox_rows(self._pool, limit=_ROWS_PER_ROUND, hide_s=_HIDE_S)
         if not rows:
-            self._metrics.oldest_age.set(0)
             return False
         sent, remaining = await announce(
             self._pool, self._publisher, rows, retry_in_s=self._settings.relay_poll_s * 5
         )
         self._metrics.announced.inc(sent)
-        self._metrics.oldest_age.set(
-            await outbox.oldest_unsent_age_s(self._pool) if remaining else 0
-        )
         return remaining == 0 and len(rows) == _ROWS_PER_ROUND
+
+    async def _measure_age(self) -> bool:
+        # In a loop of its own: rows that wait hidden for their next try are old all the same.
+        self._metrics.oldest_age.set(await outbox.oldest_unsent_age_s(self._pool))
+        return False
 
     async def _reap(self) -> bool:
         lost_claims, tasks = await claims.expire_leases(self._pool)

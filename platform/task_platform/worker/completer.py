@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -35,7 +34,7 @@ class Completer:
 
     acknowledge: called with the deliveries whose tasks are durable, or nobody's business of ours
         any more.
-    closed: called with each claim that has no open task left.
+    closed: called with each claim that has no open task left, or must not be renewed any more.
     """
 
     def __init__(
@@ -62,13 +61,25 @@ class Completer:
 
     def add(self, assignment: Assignment, outcome: Outcome) -> None:
         """Take an outcome; it is committed within milliseconds while the database answers."""
-        self._batcher.add((assignment, outcome)).add_done_callback(_log_unexpected)
+        self._batcher.add((assignment, outcome))
 
     async def drain(self) -> None:
         """Return once every outcome taken has been committed."""
         await self._batcher.drain()
 
     async def _flush(self, batch: Sequence[Finished]) -> Sequence[None]:
+        try:
+            await self._commit(batch)
+        except Exception as error:
+            # Nothing that waiting would mend. Without their leases the tasks come back through the
+            # reaper, and one that can never be committed runs out of attempts.
+            log.error("outcomes could not be committed", tasks=len(batch), exc_info=error)
+            for claim_id in {assignment.claim.claim_id for assignment, _ in batch}:
+                self._closed(claim_id)
+            await self._acknowledge([assignment.delivery for assignment, _ in batch])
+        return [None] * len(batch)
+
+    async def _commit(self, batch: Sequence[Finished]) -> None:
         closing = []
         for assignment, _ in batch:
             assignment.claim.open_tasks -= 1
@@ -87,7 +98,6 @@ class Completer:
             self._closed(claim_id)
         await self._acknowledge([assignment.delivery for assignment, _ in batch])
         self._count(batch, kept)
-        return [None] * len(batch)
 
     async def _commit_successes(
         self, successes: Sequence[Success], closing: Sequence[int]
@@ -166,8 +176,3 @@ def _unusable_result(success: Success, error: BadData) -> Failure:
         started_at=success.started_at,
         ended_at=success.ended_at,
     )
-
-
-def _log_unexpected(future: asyncio.Future[None]) -> None:
-    if not future.cancelled() and (error := future.exception()) is not None:
-        log.error("an outcome could not be committed", exc_info=error)

@@ -202,6 +202,7 @@ class Consumer:
         channel = self._channel
         assert channel is not None
         probe: Channel | None = None
+        is_suspicious = False
         while not (connection.is_closed or channel.is_closed):
             try:
                 async with asyncio.timeout(WATCH_EVERY_S):
@@ -209,17 +210,23 @@ class Consumer:
                 raise BrokerUnavailable("the broker cancelled the consumer")
             except TimeoutError:
                 pass
-            if self._is_stopped or self._ledger.unacknowledged:
+            is_full = self._ledger.unacknowledged >= self._prefetch
+            is_quiet = monotonic() - self._last_delivery >= STALLED_AFTER_S
+            if self._is_stopped or is_full or not is_quiet:
+                is_suspicious = False
                 continue
-            if monotonic() - self._last_delivery < STALLED_AFTER_S:
-                continue
-            # Idle for a while: is there work that is not delivered to us?
+            # Nothing for a while: is there work that is not delivered to us?
             if probe is None or probe.is_closed:
                 probe = await client.open_channel(connection, confirms=False)
             depth = await client.queue_depth(probe, topology.TASKS)
-            if depth.ready and not self._ledger.unacknowledged:
+            if depth.consumers == 0:
+                raise BrokerUnavailable("the queue does not know this consumer")
+            if not depth.ready:
+                self._last_delivery = monotonic()
+            elif is_suspicious:
                 raise BrokerUnavailable("messages are ready, and none is delivered")
-            self._last_delivery = monotonic()
+            # Not at the first look: what is ready may be about to come.
+            is_suspicious = bool(depth.ready)
         raise BrokerUnavailable("the connection was closed")
 
     def _forget_channel(self) -> None:

@@ -1,0 +1,121 @@
+"""The relay on real services: what was committed is announced, whatever one of its loops meets."""
+
+from __future__ import annotations
+
+import asyncio
+
+from task_platform.settings import Settings
+from task_platform.storage.claims import claim_tasks
+from task_platform.storage.pool import Pool
+
+from ....link import linked
+from ..processes import delete_queue, messages_in, running_relay, sample, send, submit, until
+
+
+async def count(pool: Pool, rows: str) -> int:
+    """How many such rows there are."""
+    return int(await pool.fetchval(f"select count(*) from {rows}"))
+
+
+async def test_due_rows_are_sent_and_forgotten_ob02(settings: Settings, pool: Pool) -> None:
+    ids = await submit(pool, 10)
+    await submit(pool, grace_s=3_600)
+    async with running_relay(settings, pool) as relay:
+
+        async def are_sent() -> bool:
+            return await count(pool, "outbox") == 1
+
+        await until(are_sent)
+        assert await messages_in(settings) == len(ids)
+        assert sample(relay, "relay_announced_total") == len(ids)
+
+
+async def test_a_backlog_drains_at_a_good_rate_ob08(settings: Settings, pool: Pool) -> None:
+    for _ in range(40):
+        await submit(pool, 250)
+    async with running_relay(settings, pool):
+
+        async def are_sent() -> bool:
+            return await count(pool, "outbox") == 0
+
+        await until(are_sent, within_s=15)
+    assert await messages_in(settings) == 10_000
+
+
+async def test_nothing_is_forgotten_while_the_broker_is_away_and_its_age_shows_ob06(
+    settings: Settings, pool: Pool
+) -> None:
+    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
+        broken = settings.model_copy(update={"amqp_url": Settings(amqp_url=url).amqp_url})
+        await link.cut()
+        ids = await submit(pool, 5)
+        await pool.execute("update outbox set due_at = now() - interval '1 minute'")
+        async with running_relay(broken, pool) as relay:
+
+            async def is_old() -> bool:
+                return sample(relay, "relay_outbox_oldest_age_seconds") > 59
+
+            await until(is_old)
+            for _ in range(20):
+                await asyncio.sleep(0.05)
+                assert await is_old()
+            assert await pool.fetchval("select sum(cardinality(task_ids)) from outbox") == 5
+            await link.heal()
+
+            async def are_sent() -> bool:
+                return await count(pool, "outbox") == 0
+
+            await until(are_sent)
+
+            async def is_zero() -> bool:
+                return sample(relay, "relay_outbox_oldest_age_seconds") == 0
+
+            await until(is_zero)
+    assert await messages_in(settings) == len(ids)
+
+
+async def test_lost_leases_are_found_although_the_queue_is_of_another_kind(
+    settings: Settings, pool: Pool
+) -> None:
+    await send(settings.model_copy(update={"queue_type": "classic"}))
+    ids = await submit(pool, 2, grace_s=3_600)
+    await claim_tasks(pool, ids, owner="gone", lease_s=0.001)
+    async with running_relay(settings, pool) as relay:
+
+        async def are_back() -> bool:
+            return await count(pool, "tasks where state = 'QUEUED'") == 2
+
+        await until(are_back)
+        assert sample(relay, "relay_leases_expired_total") == 1
+
+        async def has_complained() -> bool:
+            return sample(relay, "relay_loop_errors_total", loop="reannounce") >= 1
+
+        await until(has_complained)
+        assert await count(pool, "outbox") >= 1
+
+
+async def test_a_deleted_queue_loses_no_task(settings: Settings, pool: Pool) -> None:
+    async with running_relay(settings, pool) as relay:
+        await submit(pool, 10)
+
+        async def are_queued() -> bool:
+            return await messages_in(settings) == 10
+
+        await until(are_queued)
+        await delete_queue(settings)
+        await send(settings)
+        await until(are_queued)
+        assert sample(relay, "relay_reannounced_total") == 10
+
+
+async def test_two_relays_send_each_message_once(settings: Settings, pool: Pool) -> None:
+    for _ in range(30):
+        await submit(pool, 10)
+    async with running_relay(settings, pool), running_relay(settings, pool):
+
+        async def are_sent() -> bool:
+            return await count(pool, "outbox") == 0
+
+        await until(are_sent)
+    assert await messages_in(settings) == 300

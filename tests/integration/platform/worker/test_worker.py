@@ -1,0 +1,306 @@
+"""A worker on real services: claim, run, finish, acknowledge, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+
+import pytest
+from task_platform import wire
+from task_platform.handlers.registry import Lane
+from task_platform.settings import Settings
+from task_platform.storage.pool import Pool, open_pool
+from task_platform.storage.submissions import submit_tasks
+from task_platform.worker import intake
+
+from ....factories import handler, new_task, some_ids
+from ....link import linked
+from ..processes import (
+    announce,
+    messages_in,
+    rows,
+    running_relay,
+    running_worker,
+    sample,
+    send,
+    submit,
+    until,
+    until_state,
+)
+
+
+async def sent(settings: Settings, pool: Pool, count: int = 1, **fields: Any) -> list[UUID]:
+    """Tasks that are committed and on the queue, their outbox row left alone."""
+    ids = await submit(pool, count, grace_s=3_600, **fields)
+    await announce(settings, ids)
+    return ids
+
+
+async def nothing_left(settings: Settings, pool: Pool) -> None:
+    """After a drain no message, claim or running task is left behind."""
+    assert await messages_in(settings) == 0
+    assert await pool.fetchval("select count(*) from claims") == 0
+    assert await pool.fetchval("select count(*) from tasks where state = 'PROCESSING'") == 0
+
+
+async def test_tasks_are_run_recorded_and_acknowledged(settings: Settings, pool: Pool) -> None:
+    sums = await sent(settings, pool, 200, payload={"numbers": [1, 2, 3, 4, 5]})
+    sleeps = await sent(settings, pool, 20, task_type="sleep", payload={"seconds": 0.01})
+    async with running_worker(settings, pool) as worker:
+        done = await until_state(pool, sums + sleeps, "SUCCEEDED")
+        assert {row["result"] for row in done} == {'{"sum":15}', '{"slept_s":0.01}'}
+        for row in done:
+            assert (row["attempts"], row["fence"]) == (1, 1)
+            assert row["created_at"] <= row["started_at"] <= row["finished_at"]
+        await until(lambda: _all_acknowledged(worker))
+        assert sample(worker, "worker_tasks_processed_total", task_type="sum") == 200
+        assert sample(worker, "worker_service_time_seconds_count", task_type="sleep") == 20
+        assert sample(worker, "worker_end_to_end_seconds_count", task_type="sum") == 200
+    await nothing_left(settings, pool)
+
+
+async def _all_acknowledged(worker: Any) -> bool:
+    return sample(worker, "worker_tasks_in_flight") == 0
+
+
+async def test_an_unknown_type_has_three_attempts_and_one_dead_letter(
+    settings: Settings, pool: Pool
+) -> None:
+    async with running_relay(settings, pool), running_worker(settings, pool) as worker:
+        ids = await submit(pool, task_type="nope", payload={"x": 1}, max_retries=2)
+        (row,) = await until_state(pool, ids, "FAILED")
+        assert (row["attempts"], row["fence"]) == (3, 3)
+        retried = sample(worker, "worker_tasks_retried_total", task_type="unknown")
+        failed = sample(worker, "worker_tasks_failed_total", task_type="unknown")
+        assert (retried, failed) == (2, 1)
+
+        async def is_dead_lettered() -> bool:
+            return await messages_in(settings, "tasks.dlq") == 1
+
+        await until(is_dead_lettered)
+    starts = await pool.fetch("select started_at from attempt_failures order by fence")
+    gaps = [(b[0] - a[0]).total_seconds() for a, b in pairwise(starts)]
+    assert gaps[0] >= settings.retry_base_s / 2
+    assert gaps[1] >= settings.retry_base_s
+
+
+async def test_a_task_announced_three_times_runs_once(settings: Settings, pool: Pool) -> None:
+    ids = await sent(settings, pool, 5)
+    for _ in range(2):
+        await announce(settings, ids)
+    async with running_worker(settings, pool) as worker:
+        done = await until_state(pool, ids, "SUCCEEDED")
+        await until(lambda: _all_acknowledged(worker))
+        assert {row["fence"] for row in done} == {1}
+        await announce(settings, ids)
+        await until(lambda: _unclaimable(worker, 1))
+    await nothing_left(settings, pool)
+
+
+async def _unclaimable(worker: Any, least: int) -> bool:
+    return sample(worker, "worker_deliveries_unclaimable_total") >= least
+
+
+async def test_a_hanging_task_does_not_hold_back_others_wk16(
+    settings: Settings, pool: Pool
+) -> None:
+    hanging = await sent(settings, pool, task_type="sleep", payload={"seconds": 60})
+    good = await sent(settings, pool, 50, task_type="sleep", payload={"seconds": 0.001})
+    async with running_worker(settings, pool):
+        await until_state(pool, good, "SUCCEEDED")
+        assert (await rows(pool, hanging))[0]["state"] == "PROCESSING"
+
+
+async def test_a_stuck_thread_does_not_time_out_others_wk16(settings: Settings, pool: Pool) -> None:
+    release = threading.Event()
+    settings = settings.model_copy(update={"worker_concurrency": 2})
+
+    def work(payload: Any) -> Any:
+        return release.wait(20) if payload == "stuck" else payload
+
+    made = handler("mixed", work, lane=Lane.THREAD, timeout_s=0.3)
+    stuck = await sent(settings, pool, task_type="mixed", payload="stuck", max_retries=0)
+    async with running_worker(settings, pool, made) as worker:
+        await until_state(pool, stuck, "FAILED")
+        assert sample(worker, "worker_threads_stuck") == 1
+        good = await sent(settings, pool, 20, task_type="mixed", payload=1, max_retries=0)
+        await until_state(pool, good, "SUCCEEDED")
+        release.set()
+        await until(lambda: _stuck(worker, 0))
+
+
+async def _stuck(worker: Any, threads: int) -> bool:
+    return sample(worker, "worker_threads_stuck") == threads
+
+
+async def test_a_drain_finishes_what_runs_and_gives_the_rest_back_wk08_wk09(
+    settings: Settings, pool: Pool
+) -> None:
+    settings = settings.model_copy(update={"worker_concurrency": 2, "drain_grace_s": 1.0})
+    short = await sent(settings, pool, task_type="sleep", payload={"seconds": 0.5}, max_retries=0)
+    long = await sent(settings, pool, task_type="sleep", payload={"seconds": 60}, max_retries=0)
+    waiting = await sent(
+        settings, pool, 8, task_type="sleep", payload={"seconds": 0}, max_retries=0
+    )
+    async with running_worker(settings, pool):
+        await until_state(pool, short + long, "PROCESSING")
+    assert {row["state"] for row in await rows(pool, short)} == {"SUCCEEDED"}
+    for row in await rows(pool, long + waiting):
+        assert (row["state"], row["attempts"], row["isolate"]) == ("QUEUED", 0, False)
+    assert await pool.fetchval("select count(*) from claims") == 0
+    assert await pool.fetchval("select count(*) from attempt_failures") == 0
+    await pool.execute("update outbox set available_at = now()")
+    quick = settings.model_copy(update={"drain_grace_s": 0.0})
+    async with running_relay(quick, pool), running_worker(quick, pool):
+        await until_state(pool, waiting, "SUCCEEDED")
+
+
+async def test_a_lost_lease_stops_the_work_and_frees_its_delivery(
+    settings: Settings, pool: Pool
+) -> None:
+    stopped = asyncio.Event()
+    runs: list[int] = []
+
+    async def first_hangs(_: Any) -> int:
+        runs.append(1)
+        if len(runs) > 1:
+            return len(runs)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            stopped.set()
+        return 0
+
+    made = handler("hang", first_hangs, lane=Lane.LOOP)
+    ids = await sent(settings, pool, task_type="hang")
+    async with running_relay(settings, pool), running_worker(settings, pool, made) as worker:
+        await until_state(pool, ids, "PROCESSING")
+        # Another owner, so that this worker cannot renew it first.
+        await pool.execute("update claims set owner = 'x', expires_at = now() - interval '1 s'")
+        async with asyncio.timeout(5):
+            await stopped.wait()
+        (row,) = await until_state(pool, ids, "SUCCEEDED")
+        assert (row["fence"], row["attempts"], row["result"]) == (2, 1, "2")
+        await until(lambda: _all_acknowledged(worker))
+        assert sample(worker, "worker_leases_lost_total") == 1
+    await nothing_left(settings, pool)
+
+
+async def test_a_task_that_used_up_its_workers_is_failed_without_a_start_wk02(
+    settings: Settings, pool: Pool
+) -> None:
+    ids = await submit(pool, grace_s=3_600, task_type="crash", max_retries=1)
+    await pool.execute("update tasks set attempts = 2, fence = 2, isolate = true")
+    await announce(settings, ids)
+    async with running_worker(settings, pool) as worker:
+        (row,) = await until_state(pool, ids, "FAILED")
+        assert "WorkerLost" in row["error"]
+        assert row["attempts"] == 2
+        assert sample(worker, "worker_tasks_failed_total", task_type="crash") == 1
+    assert await pool.fetchval("select reason from dead_letters") == "WorkerLost"
+
+
+async def test_outcomes_wait_for_a_database_that_is_away_db01(
+    settings: Settings, pool: Pool
+) -> None:
+    ids = await sent(settings, pool, 5, task_type="sleep", payload={"seconds": 0.5})
+    async with linked(settings.database_url.get_secret_value()) as (link, url):
+        broken = settings.model_copy(
+            update={"database_url": Settings(database_url=url).database_url, "lease_s": 30.0}
+        )
+        own_pool = await open_pool(broken, process="worker")
+        async with running_worker(broken, own_pool) as worker:
+            await until_state(pool, ids, "PROCESSING")
+            await link.cut()
+            await until(lambda: _running(worker, 0))
+            assert {row["state"] for row in await rows(pool, ids)} == {"PROCESSING"}
+            await link.heal()
+            done = await until_state(pool, ids, "SUCCEEDED")
+            assert {row["fence"] for row in done} == {1}
+            await until(lambda: _all_acknowledged(worker))
+        await own_pool.close()
+    await nothing_left(settings, pool)
+
+
+async def _running(worker: Any, tasks: int) -> bool:
+    return sample(worker, "worker_tasks_running") == tasks
+
+
+async def test_an_outcome_that_can_never_be_committed_leaves_nothing_stuck(
+    settings: Settings, pool: Pool
+) -> None:
+    await pool.execute("alter table attempt_failures add check (message <> 'poison')")
+    poison = {"message": "poison"}
+    async with running_relay(settings, pool), running_worker(settings, pool) as worker:
+        ids = await submit(pool, task_type="fail", payload=poison, max_retries=0)
+        good = await submit(pool, 20)
+        await until_state(pool, good, "SUCCEEDED")
+        (row,) = await until_state(pool, ids, "FAILED", within_s=20)
+        assert "WorkerLost" in row["error"]
+        await until(lambda: _all_acknowledged(worker))
+    await nothing_left(settings, pool)
+
+
+async def test_a_result_that_postgres_refuses_spares_its_neighbours(
+    settings: Settings, pool: Pool
+) -> None:
+    # A trigger stands for whatever Postgres refuses and our own checks let pass.
+    await pool.execute(
+        "create function refuse() returns trigger language plpgsql as $$ begin "
+        "if new.result::text = '\"refuse\"' then raise data_exception; end if; return new; end $$"
+    )
+    await pool.execute(
+        "create trigger refuse before update on tasks for each row execute function refuse()"
+    )
+    bad = await sent(settings, pool, task_type="echo", payload="refuse")
+    good = await sent(settings, pool, 30)
+    async with running_worker(settings, pool):
+        await until_state(pool, good, "SUCCEEDED")
+        (row,) = await until_state(pool, bad, "FAILED")
+        assert "InvalidResult" in row["error"]
+    await nothing_left(settings, pool)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "ROWLESS_PAUSE_S", 0.1)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_message_without_a_task_is_dead_lettered_ob01(
+    settings: Settings, pool: Pool
+) -> None:
+    ids = some_ids(2)
+    await announce(settings, ids)
+    await send(settings, b"junk")
+    async with running_worker(settings, pool) as worker:
+
+        async def are_buried() -> bool:
+            found = await pool.fetch("select task_id from dead_letters where reason = 'NoSuchTask'")
+            return {row["task_id"] for row in found} == set(ids)
+
+        await until(are_buried)
+        await until(lambda: _all_acknowledged(worker))
+        assert sample(worker, "worker_deliveries_rowless_total") == 3
+    await nothing_left(settings, pool)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_row_that_comes_after_its_message_is_run_ob01(
+    settings: Settings, pool: Pool
+) -> None:
+    task = new_task()
+    await send(settings, wire.encode_message(task.id))
+    async with running_worker(settings, pool) as worker:
+        await until(lambda: _in_flight(worker, 1))
+        await submit_tasks(pool, [task], grace_s=3_600, key_ttl_s=1)
+        await until_state(pool, [task.id], "SUCCEEDED")
+        await until(lambda: _all_acknowledged(worker))
+    assert await pool.fetchval("select count(*) from dead_letters") == 0
+
+
+async def _in_flight(worker: Any, deliveries: int) -> bool:
+    return sample(worker, "worker_tasks_in_flight") == deliveries
