@@ -1,0 +1,131 @@
+"""The search for forgotten tasks, pass by pass: when it looks, and how far its mark may go."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from time import time
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from task_platform.metrics import RelayMetrics, new_registry
+from task_platform.relay import reannounce
+from task_platform.relay.reannounce import Reannouncer
+from task_platform.settings import Settings
+from task_platform.storage.claims import claim_tasks
+from task_platform.storage.outcomes import finish_succeeded
+from task_platform.storage.pool import Pool
+from uuid_utils.compat import uuid7
+
+from ....factories import success
+from ..processes import announce, messages_in, submit
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every id counts as settled, and windows are small."""
+    monkeypatch.setattr(reannounce, "_SETTLED_AFTER_S", -60.0)
+    monkeypatch.setattr(reannounce, "_WINDOW", 3)
+
+
+@pytest.fixture
+async def reannouncer(settings: Settings, pool: Pool) -> AsyncIterator[Callable[[], Reannouncer]]:
+    """Makes reannouncers for which a due task is forgotten at once."""
+    made: list[Reannouncer] = []
+    quick = settings.model_copy(update={"reannounce_age_s": -1.0, "reannounce_every_s": 3_600.0})
+
+    def make() -> Reannouncer:
+        made.append(Reannouncer(pool, quick, RelayMetrics(new_registry())))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
+
+
+async def forgotten(pool: Pool, count: int) -> list[UUID]:
+    """Tasks whose messages are lost."""
+    ids = await submit(pool, count)
+    await pool.execute("delete from outbox")
+    return ids
+
+
+async def announced(pool: Pool) -> list[UUID]:
+    """Tasks in the outbox, in order."""
+    rows = await pool.fetch("select unnest(task_ids) as id from outbox order by id")
+    return [row["id"] for row in rows]
+
+
+async def finish(pool: Pool, ids: list[UUID]) -> None:
+    """Let the tasks succeed."""
+    claim = await claim_tasks(pool, ids, owner="w", lease_s=60)
+    await finish_succeeded(pool, [success(task) for task in claim.tasks], closed_claims=[])
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_pass_finds_all_that_is_forgotten_over_many_windows(
+    reannouncer: Callable[[], Reannouncer], pool: Pool
+) -> None:
+    ids = await forgotten(pool, 10)
+    search = reannouncer()
+    await search.run_pass()
+    assert await announced(pool) == ids
+    await pool.execute("delete from outbox")
+    await search.run_pass()
+    assert await announced(pool) == [], "not again before the pause is over"
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_the_mark_stops_below_the_first_open_task(
+    reannouncer: Callable[[], Reannouncer], pool: Pool
+) -> None:
+    ids = await forgotten(pool, 9)
+    await finish(pool, [*ids[:4], *ids[5:8]])
+    search = reannouncer()
+    await search.run_pass()
+    assert ids[3] <= search._mark < ids[4]
+    assert await announced(pool) == [ids[4], ids[8]]
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_the_mark_passes_what_is_finished(
+    reannouncer: Callable[[], Reannouncer], pool: Pool
+) -> None:
+    ids = await forgotten(pool, 7)
+    await finish(pool, ids)
+    search = reannouncer()
+    await search.run_pass()
+    assert search._mark == ids[-1]
+
+
+async def test_the_mark_leaves_room_for_ids_that_are_still_to_be_committed(
+    reannouncer: Callable[[], Reannouncer], pool: Pool
+) -> None:
+    await finish(pool, await forgotten(pool, 3))
+    search = reannouncer()
+    await search.run_pass()
+    assert search._mark < reannounce._uuid7_floor(time() - 59)
+
+
+async def test_nothing_is_announced_while_its_message_may_still_wait(
+    reannouncer: Callable[[], Reannouncer], settings: Settings, pool: Pool
+) -> None:
+    ids = await forgotten(pool, 3)
+    await announce(settings, ids)
+    assert await messages_in(settings) == 3
+    await reannouncer().run_pass()
+    assert await announced(pool) == []
+
+
+@given(st.floats(min_value=0, max_value=4e9))
+def test_the_floor_of_an_instant_is_below_its_ids(unix_s: float) -> None:
+    milliseconds = int(unix_s * 1_000)
+    floor = reannounce._uuid7_floor(unix_s)
+    assert floor.int >> 80 == milliseconds
+    assert floor.int & ((1 << 80) - 1) == 0
+
+
+def test_an_id_of_now_lies_between_the_floors_around_it() -> None:
+    before, made, after = time(), uuid7(), time()
+    assert reannounce._uuid7_floor(before) <= made <= reannounce._uuid7_floor(after + 0.001)
