@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
@@ -27,6 +29,11 @@ app = typer.Typer(
 def _run(name: str, work: Callable[[service.Service], Awaitable[None]], *, ops: bool) -> None:
     settings = load_settings()
     uvloop.run(service.run(name, settings, work, ops=ops))
+    if any(not thread.daemon for thread in threading.enumerate()[1:]):
+        # A handler in a thread cannot be stopped, and Python would wait for it. Its task was given
+        # back, everything else is done.
+        sys.stderr.flush()
+        os._exit(0)
 
 
 @app.command()

@@ -7,6 +7,7 @@ import multiprocessing
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -104,11 +105,13 @@ class Executor:
         return self._outcome(assignment, handler, report, started)
 
     def close(self) -> None:
-        """Let the threads and processes go, without waiting for what they still do."""
+        """End the processes, and let the threads go without waiting for what they still do."""
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
         if self._processes is not None:
             self._processes.stop()  # type: ignore[no-untyped-call]
+            with suppress(TimeoutError):
+                self._processes.join(timeout=2)
 
     async def _in_lane(self, handler: Handler, arguments: tuple[Any, ...]) -> _Report:
         limit_s = handler.timeout_s

@@ -1,0 +1,143 @@
+"""How a process ends: drained, with its exit code, whatever its handlers still do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from task_platform.settings import Settings
+from task_platform.storage.pool import Pool
+
+from .processes import announce, rows, submit, until, until_state
+
+HANDLERS = """
+import time
+from task_platform.handlers import task
+
+@task("thread")
+def thread(payload):
+    time.sleep(120)
+
+@task("process", process=True)
+def process(payload):
+    time.sleep(120)
+"""
+
+
+@asynccontextmanager
+async def started(
+    settings: Settings, command: str, folder: Path, **changes: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process of the platform, killed at the end if it is still there."""
+    (folder / "slow_handlers.py").write_text(HANDLERS)
+    environment = {
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "AMQP_URL": settings.amqp_url.get_secret_value(),
+        "HANDLERS": "slow_handlers",
+        "DRAIN_GRACE_S": "0.2",
+        "FINAL_SCRAPE_WAIT_S": "0",
+        "OPS_PORT": "0",
+        "API_PORT": "0",
+    } | changes
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "task_platform.cli",
+        command,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(folder),
+            **{f"TASK_PLATFORM_{name}": value for name, value in environment.items()},
+        },
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def exit_of(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
+    """The exit code, which must come soon, and what was said."""
+    async with asyncio.timeout(15):
+        _, stderr = await process.communicate()
+    return process.returncode, stderr.decode()
+
+
+@pytest.mark.parametrize("lane", ["thread", "process"])
+async def test_a_handler_that_does_not_end_does_not_keep_a_drained_worker_wk08(
+    settings: Settings, pool: Pool, tmp_path: Path, lane: str
+) -> None:
+    ids = await submit(pool, grace_s=3_600, task_type=lane, max_retries=0)
+    await announce(settings, ids)
+    async with started(settings, "worker", tmp_path) as worker:
+        await until_state(pool, ids, "PROCESSING", within_s=20)
+
+        async def is_at_work() -> bool:
+            return lane == "thread" or len(children_of(worker.pid)) > 1
+
+        await until(is_at_work)
+        children = children_of(worker.pid)
+        worker.send_signal(signal.SIGTERM)
+        code, said = await exit_of(worker)
+        assert code == 0, said
+    (row,) = await rows(pool, ids)
+    assert (row["state"], row["attempts"]) == ("QUEUED", 0)
+    assert not [child for child in children if is_alive(child)]
+
+
+def children_of(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it still runs; a zombie only waits for whoever inherited it."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+async def test_a_wrong_setting_ends_with_78_and_its_name(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with started(settings, "worker", tmp_path, LEASE_S="soon") as worker:
+        code, said = await exit_of(worker)
+    assert code == 78
+    assert "TASK_PLATFORM_LEASE_S" in said
+    assert "Traceback" not in said
+
+
+async def test_handlers_that_cannot_be_loaded_end_with_78(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with started(settings, "worker", tmp_path, HANDLERS="no_such_module") as worker:
+        code, said = await exit_of(worker)
+    assert code == 78
+    assert "no_such_module" in said
+
+
+async def test_a_port_that_is_taken_ends_with_78(settings: Settings, tmp_path: Path) -> None:
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = str(server.sockets[0].getsockname()[1])
+    async with started(settings, "relay", tmp_path, OPS_PORT=port) as relay:
+        code, said = await exit_of(relay)
+    server.close()
+    assert code == 78
+    assert f"cannot listen on 127.0.0.1:{port}" in said
+
+
+async def test_migrating_without_a_database_ends_with_1(settings: Settings, tmp_path: Path) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/none"
+    async with started(settings, "migrate", tmp_path, DATABASE_URL=url) as migrate:
+        code, said = await exit_of(migrate)
+    assert code == 1
+    assert "Traceback" not in said
