@@ -105,7 +105,11 @@ def test_a_stack_that_is_up_is_scraped_whole(runtime: Runtime, endpoints: Endpoi
     assert targets(endpoints, "api") == {endpoints.api_url: "1"}
     assert list(targets(endpoints, "relay").values()) == ["1"]
     assert targets(endpoints, "worker") == {runtime.replicas()[0].ops_url: "1"}
-    assert list(targets(endpoints, "rabbitmq").values()) == ["1"]
+    # The broker's metrics plugin may answer a moment after the broker itself.
+    wait_until(
+        lambda: list(targets(endpoints, "rabbitmq").values()) == ["1"],
+        "Prometheus to scrape the broker",
+    )
     assert "rabbitmq_queue_messages_ready" in httpx.get(endpoints.rabbitmq_metrics_url).text
 
 
