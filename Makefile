@@ -31,7 +31,7 @@ report: setup
 	$(BIN)/task-lab run throughput $(ARGS)
 
 test: setup
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile $(ARGS)
 
 test-slow: setup
 	$(BIN)/pytest -m slow $(ARGS)
