@@ -92,7 +92,11 @@ async def test_a_handler_that_does_not_end_does_not_keep_a_drained_worker_wk08(
         assert code == 0, said
     (row,) = await rows(pool, ids)
     assert (row["state"], row["attempts"]) == ("QUEUED", 0)
-    assert not [child for child in children if is_alive(child)]
+
+    async def are_gone() -> bool:
+        return not any(map(is_alive, children))
+
+    await until(are_gone)
 
 
 def children_of(pid: int) -> list[psutil.Process]:

@@ -96,7 +96,8 @@ async def test_a_task_announced_three_times_runs_once(settings: Settings, pool: 
         await until(lambda: _all_acknowledged(worker))
         assert {row["fence"] for row in done} == {1}
         await announce(settings, ids)
-        await until(lambda: _unclaimable(worker, 1))
+        await until(lambda: _unclaimable(worker, 15))
+        await until(lambda: _all_acknowledged(worker))
     await nothing_left(settings, pool)
 
 
