@@ -56,6 +56,7 @@ def run(  # noqa: PLR0917 - options, given by name
     from task_lab.execute import execute_run  # noqa: PLC0415
     from task_lab.progress import Watcher  # noqa: PLC0415
     from task_lab.run import new_run  # noqa: PLC0415
+    from task_lab.runtime.selection import require_runtime  # noqa: PLC0415
 
     options = {
         "runtime": runtime,
@@ -68,8 +69,8 @@ def run(  # noqa: PLR0917 - options, given by name
         "seed": seed,
     }
     asked = {option: value for option, value in options.items() if value is not None}
-    if resolve(load_definition(name), asked).runtime != "compose":
-        require_fit()
+    require_runtime(resolve(load_definition(name), asked).runtime)
+    require_fit()
     folder = new_run(name, asked, results=results.resolve())
     try:
         with nullcontext() if quiet else Watcher(folder):

@@ -6,7 +6,8 @@ callers and tests need not read the text. Errors of one part alone live beside t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -120,3 +121,9 @@ class NotReadyInTime(RuntimeUnavailable):
         super().__init__(
             f"{what}: not within {deadline_s:g} s" + (f"; log:\n{log_tail}" if log_tail else "")
         )
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """The end of a sentence about an unknown name: the known one it resembles, or all of them."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"

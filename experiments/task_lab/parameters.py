@@ -6,7 +6,6 @@ a missing cell, and turns a value it does not know into quoted text.
 """
 
 import ast
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from nbformat import NotebookNode
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from task_lab.errors import UsageError
+from task_lab.errors import UsageError, did_you_mean
 
 TAG = "parameters"
 _PLAIN: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
@@ -82,7 +81,7 @@ def check_parameters(
     problems: dict[str, str] = {}
     for key, value in given.items():
         if key not in declared:
-            problems[key] = f"is unknown{_nearest(key, declared)}"
+            problems[key] = f"is unknown{did_you_mean(key, declared)}"
             continue
         try:
             checked[key] = declared[key].adapter.validate_python(value)
@@ -129,8 +128,3 @@ def _type_of(annotation: ast.expr) -> Any:
         ):
             return dict[str, _type_of(item)]  # type: ignore[misc]
     raise ValueError(f"type {ast.unparse(annotation)} is not one that a parameter can have")
-
-
-def _nearest(name: str, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"

@@ -31,12 +31,13 @@ from task_lab.collect.prometheus import Prometheus, Window
 from task_lab.collect.versions import server_versions
 from task_lab.errors import LabError, UsageError
 from task_lab.floor import measure_floor
+from task_lab.injected import refuse_undeclared
 from task_lab.load.calibration import calibrate
 from task_lab.load.processes import Generator
 from task_lab.measure import Bench, measure_point, record_load, task_json, wait_settled
 from task_lab.progress import tell
 from task_lab.runtime.selection import runtime_for
-from task_lab.spec import Spec, load_definition, resolve
+from task_lab.spec import Asked, Spec, load_definition, resolve
 from task_lab.store import PROJECT, RESULTS, RunFolder, create_run, utc_text
 
 _R = TypeVar("_R")
@@ -52,8 +53,10 @@ def open_experiment(
     """The named experiment, ready to be run; nothing is started yet.
 
     run_folder: a folder made by `new_run`, or empty for a new one below `results`.
-    params: what to override; see `task_lab.spec.Asked`. Raises UsageError.
+    params: what to override; see `task_lab.spec.Asked`. Raises UsageError, also for a parameter
+    that papermill gave to the notebook which calls this, and that nobody reads.
     """
+    refuse_undeclared({"run_folder", *Asked.model_fields})
     if not run_folder:
         folder = new_run(name, params, results=results)
     else:

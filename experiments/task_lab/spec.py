@@ -6,7 +6,6 @@ the nearest known name, before a kernel or a server is started.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from task_lab.errors import UsageError
+from task_lab.errors import UsageError, did_you_mean
 
 DEFINITIONS = Path(__file__).resolve().parents[1] / "definitions"
 
@@ -161,7 +160,7 @@ def load_definition(name: str, folder: Path = DEFINITIONS) -> Definition:
     path = folder / f"{name}.toml"
     known = sorted(file.stem for file in folder.glob("*.toml"))
     if name not in known:
-        raise UsageError(f"no experiment named {name!r}{_nearest(name, known)}")
+        raise UsageError(f"no experiment named {name!r}{did_you_mean(name, known)}")
     try:
         return Definition.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
@@ -178,7 +177,9 @@ def resolve(definition: Definition, asked: Mapping[str, object]) -> Spec:
     names = given.workloads or list(definition.workloads)
     for name in names:
         if name not in definition.workloads:
-            raise UsageError(f"no workload named {name!r}{_nearest(name, definition.workloads)}")
+            raise UsageError(
+                f"no workload named {name!r}{did_you_mean(name, definition.workloads)}"
+            )
     return Spec(
         name=definition.name,
         notebook=definition.notebook,
@@ -201,7 +202,7 @@ def read_asked(asked: Mapping[str, object]) -> Asked:
     given = {name: value for name, value in asked.items() if value is not None and value != ""}
     for name in given:
         if name not in Asked.model_fields:
-            raise UsageError(f"unknown parameter {name!r}{_nearest(name, Asked.model_fields)}")
+            raise UsageError(f"unknown parameter {name!r}{did_you_mean(name, Asked.model_fields)}")
     try:
         return Asked.model_validate(given)
     except ValidationError as error:
@@ -238,8 +239,3 @@ def scaled_drain_tasks(drain_tasks: int, *, asked: int, defined: int) -> int:
     larger run keeps the definition's drain, which is long enough to be measured.
     """
     return max(1, round(drain_tasks * min(1.0, asked / defined)))
-
-
-def _nearest(name: str, known: Mapping[str, object] | list[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

@@ -11,14 +11,18 @@ from task_lab.runtime.native import NativeRuntime
 NAMES = ("native", "compose", "auto")
 
 
+def require_runtime(name: str) -> None:
+    """Raise `UsageError` for an unknown name, `RuntimeUnavailable` for one that is not there."""
+    if name not in NAMES:
+        raise UsageError(f"unknown runtime {name!r}; there are {', '.join(NAMES)}")
+    if name == "compose":
+        raise RuntimeUnavailable("the compose runtime is not available yet; use native")
+
+
 def runtime_for(name: str, folder: Path) -> Runtime:
     """The runtime of that name, not yet up; its logs will go below `folder`.
 
-    `auto` is native: it needs no container engine. Raises `UsageError` for an unknown name,
-    `RuntimeUnavailable` for one this version does not have.
+    `auto` is native: it needs no container engine. Raises as `require_runtime` does.
     """
-    if name in ("native", "auto"):
-        return NativeRuntime(folder)
-    if name == "compose":
-        raise RuntimeUnavailable("the compose runtime is not available yet; use native")
-    raise UsageError(f"unknown runtime {name!r}; there are {', '.join(NAMES)}")
+    require_runtime(name)
+    return NativeRuntime(folder)
