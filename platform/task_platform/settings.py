@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info")
 
+    strict_types: bool = Field(
+        False, description="Refuse task types that the API has no handler for, with 422."
+    )
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest request body.")
     max_batch_body_bytes: int = Field(16_000_000, ge=1_000, description="Largest body of a batch.")
     commit_concurrency: int = Field(2, ge=1, le=32, description="Group commits in flight.")

@@ -41,7 +41,7 @@ async def application(service: Service, pool: Pool) -> AsyncIterator[FastAPI]:
     publisher = Publisher(settings, name="api")
     announcements = Announcements(pool, publisher, settings, metrics)
     commit = GroupCommit(pool, settings, metrics, announcements)
-    edge = Edge(HandlerRegistry.load(settings.handlers))
+    edge = Edge(HandlerRegistry.load(settings.handlers), settings.strict_types)
     app = FastAPI(title="Task Platform", version=version("task-platform"), description=DESCRIPTION)
     problems.install(app)
     Routes(pool, commit, edge, settings, metrics).install(app)

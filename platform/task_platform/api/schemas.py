@@ -109,9 +109,14 @@ class BatchOut(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Turns what clients send into tasks, by the rules of this process."""
+    """Turns what clients send into tasks, by the rules of this process.
+
+    strict_types: refuse task types this process has no handler for, instead of leaving them to
+        workers that may know them.
+    """
 
     handlers: HandlerRegistry
+    strict_types: bool = False
 
     def new_task(self, raw: Any, *, tenant: str, key: str | None) -> NewTask:
         """The validated submission. Raises InvalidInput naming the place."""
@@ -127,6 +132,8 @@ class Edge:
     def _to_task(self, task: TaskIn, tenant: str, key: str | None, place: str) -> NewTask:
         payload = strict_json.dumps(task.payload)
         handler = self.handlers.get(task.task_type)
+        if handler is None and self.strict_types:
+            raise InvalidInput("no such task type here", pointer=f"{place}/task_type")
         if handler is not None and (model := handler.payload) is not None:
             # From its text, as the worker reads it: strict fields take other things from JSON.
             _validated(lambda: model.model_validate_json(payload), f"{place}/payload")

@@ -47,6 +47,11 @@ class Publisher:
     def is_connected(self) -> bool:
         return self._channel is not None and not self._channel.is_closed
 
+    @property
+    def is_backing_off(self) -> bool:
+        """Whether publishing would fail at once, because the last attempt did so just now."""
+        return not self.is_connected and monotonic() < self._retry_at
+
     async def publish(self, queue: str, task_ids: Sequence[UUID]) -> set[UUID]:
         """Announce tasks on a queue; returns those the broker has confirmed."""
         confirmed: set[UUID] = set()
@@ -104,7 +109,7 @@ class Publisher:
         if self._channel is not None and not self._channel.is_closed:
             return self._channel
         await self.close()
-        if monotonic() < self._retry_at:
+        if self.is_backing_off:
             raise BrokerUnavailable("backing off")
         self._connection = await client.connect(self._settings, name=self._name)
         channel = await client.open_channel(self._connection)

@@ -84,6 +84,9 @@ class Relay:
                 await stopped_within(self._service, every_s)
 
     async def _relay_due(self) -> bool:
+        if self._publisher.is_backing_off:
+            # Taking rows only to release them again would churn the outbox.
+            return False
         rows = await outbox.claim_outbox_rows(self._pool, limit=_ROWS_PER_ROUND, hide_s=_HIDE_S)
         if not rows:
             return False

@@ -9,11 +9,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from task_platform.settings import Settings
 from task_platform.storage.claims import claim_tasks
 from task_platform.storage.outcomes import finish_succeeded, finish_unsuccessful
 
 from ...factories import failure, success
-from .conftest import Api
+from .conftest import Api, running_api
 from .problems import MARKER, problem_of
 
 SUM = {"task_type": "sum", "payload": {"numbers": [1, 2, 3, 4, 5]}, "max_retries": 2}
@@ -77,6 +78,13 @@ async def test_payload_and_retries_have_defaults(api: Api) -> None:
 async def test_an_unknown_type_is_accepted_rt11(api: Api) -> None:
     answer = await api.post({"task_type": "nope", "payload": {"x": 1}, "max_retries": 2})
     assert answer.status_code == 201
+
+
+async def test_an_unknown_type_is_refused_where_types_are_strict(settings: Settings) -> None:
+    async with running_api(settings.model_copy(update={"strict_types": True})) as api:
+        answer = await api.post({"task_type": "nope", "payload": {"x": 1}})
+        assert (answer.status_code, answer.json()["pointer"]) == (422, "/task_type")
+        assert (await api.post(SUM)).status_code == 201
 
 
 @pytest.mark.parametrize(
