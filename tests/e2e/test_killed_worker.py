@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
+import asyncpg
 import pandas as pd
 import pytest
 from task_lab.run import Experiment, open_experiment
@@ -27,22 +26,23 @@ PARAMS: dict[str, Any] = {
 BLIND = "counts_agree"
 
 
-def kill_a_worker(experiment: Experiment) -> None:
-    """Wait until the round is being worked on, then kill one of its workers."""
-    _until(
-        lambda: any(event.get("phase") == ROUND for event in RunFolder(experiment.folder).events())
-    )
-    with httpx.Client(base_url=experiment.endpoints.api_url) as client:
-        page: dict[str, str | int] = {"state": "SUCCEEDED", "task_type": "sleep", "limit": 200}
-        _until(lambda: len(client.get("/tasks", params=page).json()["items"]) == 200)
-    experiment.runtime.kill_worker(experiment.runtime.replicas()[0])
-
-
-def _until(is_so: Callable[[], bool], *, within_s: float = 60) -> None:
-    deadline = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+async def kill_a_worker_at_work(experiment: Experiment, *, within_s: float) -> None:
+    """Wait until the round is under way and a worker holds tasks of it, then kill that worker."""
+    folder = RunFolder(experiment.folder)
+    async with asyncio.timeout(within_s):
+        while not any(event.get("phase") == ROUND for event in folder.events()):
+            await asyncio.sleep(0.02)
+        victim = experiment.runtime.replicas()[0]
+        ledger = await asyncpg.connect(experiment.endpoints.database_url)
+        try:
+            # An owner's name holds its process id.
+            while not await ledger.fetchval(
+                "select 1 from claims where owner like $1 limit 1", f"%:{victim.pid}:%"
+            ):
+                await asyncio.sleep(0.005)
+        finally:
+            await ledger.close()
+    experiment.runtime.kill_worker(victim)
 
 
 @pytest.mark.timeout(240)
@@ -51,7 +51,7 @@ def test_a_killed_worker_costs_no_task(tmp_path: Path) -> None:
     try:
         experiment.up()
         with ThreadPoolExecutor(1) as executor:
-            killing = executor.submit(kill_a_worker, experiment)
+            killing = executor.submit(asyncio.run, kill_a_worker_at_work(experiment, within_s=60))
             experiment.measure()
             killing.result()
         experiment.collect()

@@ -136,9 +136,8 @@ def latencies(summary: dict[str, Any]) -> str:
             rows.append([*where, label, words.count(evidence["tasks"]), *cells])
         bounds = buckets.get((point["workload"], point["workers"]))
         if bounds:
-            label = "queue wait, by the workers' histogram"
-            rows.append([*where, label, "", *map(_bucket, bounds.values())])
-    return table(head, rows, text_columns=3)
+            rows.append([*where, "queue wait, histogram", "", *map(_bucket, bounds.values())])
+    return table(head, rows, text_columns=3) + _too_short_note(summary)
 
 
 def counts(summary: dict[str, Any]) -> str:
@@ -198,9 +197,16 @@ def _percentile(value: float | None, q: str, evidence: dict[str, Any]) -> str:
         else ""
     )
     if q in evidence["too_short"]:
-        reason = escape(evidence["too_short"][q])
-        return f'<span class="weak">{words.seconds(value)} †</span><br><small>{reason}</small>'
+        return f'<span class="weak">{words.seconds(value)} †</span>'
     return f"<b>{words.seconds(value)}</b>{low_high}"
+
+
+def _too_short_note(summary: dict[str, Any]) -> str:
+    reasons = words.too_short_reasons(summary)
+    if not reasons:
+        return ""
+    listed = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
+    return f'<div class="weak">† {words.TOO_SHORT}<ul>{listed}</ul></div>'
 
 
 def _bucket(bounds: Sequence[float | None] | None) -> str:

@@ -19,6 +19,7 @@ RATE_NAMES = {
     "end_to_end_per_s": "end to end",
 }
 NOTHING = "n/a"
+TOO_SHORT = "Seen, but too short to be relied on:"
 
 
 def rate(value: float | None) -> str:
@@ -99,7 +100,7 @@ def summary_text(run: dict[str, Any], summary: dict[str, Any]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     reasons = too_short_reasons(summary)
     if reasons:
-        lines += ["", "† Seen, but too short to be relied on:", "", *(f"- {r}" for r in reasons)]
+        lines += ["", f"† {TOO_SHORT}", "", *(f"- {r}" for r in reasons)]
     counts = summary["counts"]
     lines += [
         "",
