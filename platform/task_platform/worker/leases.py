@@ -69,7 +69,6 @@ class Leases:
             for claim_id in set(asked) - kept:
                 claim = self._in_hand.pop(claim_id, None)
                 if claim is not None and claim.open_tasks > 0:
-                    claim.is_lost = True
                     self._metrics.leases_lost.inc()
                     log.warning("a lease ran out", claim_id=claim_id, tasks=claim.open_tasks)
                     self._on_lost(claim)

@@ -25,14 +25,10 @@ class Delivery:
 
 @dataclass(slots=True, eq=False)
 class ClaimInHand:
-    """A lease this worker holds, and how many of its tasks are not finished.
-
-    is_lost: the reaper took it; the tasks belong to somebody else.
-    """
+    """A lease this worker holds, and how many of its tasks are not finished."""
 
     claim_id: int
     open_tasks: int
-    is_lost: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -77,8 +77,3 @@ def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside lower center", ncols=columns)
-
-
-def say_nothing_to_draw(axes: Axes, why: str) -> None:
-    """Put the reason in place of an empty plot."""
-    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color=FAINT)
