@@ -31,11 +31,29 @@ class Claim:
 
 
 async def claim_tasks(
-    pool: Pool, ids: Collection[UUID], *, owner: str, lease_s: float, alone: bool = False
+    pool: Pool,
+    ids: Collection[UUID],
+    *,
+    owner: str,
+    lease_s: float,
+    alone: bool = False,
+    in_company: bool = False,
 ) -> Claim:
-    """Take what can be taken of these tasks under one lease. Raises DatabaseUnavailable."""
+    """Take what can be taken of these tasks under one lease. Raises DatabaseUnavailable.
+
+    alone: also take tasks that may only be claimed alone, and charge them for a loss.
+    in_company: something runs beside them all the same, so that a loss is not charged.
+    """
     rows = await fetch(
-        pool, "claim_tasks", list(ids), _CLAIM_FROM, _CLAIM_TO, owner, lease_s, alone
+        pool,
+        "claim_tasks",
+        list(ids),
+        _CLAIM_FROM,
+        _CLAIM_TO,
+        owner,
+        lease_s,
+        alone,
+        in_company,
     )
     taken = [row for row in rows if row["fence"] is not None]
     return Claim(

@@ -56,24 +56,32 @@ class Intake:
         if not deliveries:
             await self._consumer.acknowledge(())
             return []
-        return await self._claim(deliveries, alone=False)
+        return await self._claim(deliveries)
 
-    async def claim_isolated(self) -> list[Assignment]:
-        """Claim the next task that must be alone."""
-        return await self._claim([self._to_isolate.popleft()], alone=True)
+    async def claim_isolated(self, *, in_company: bool) -> list[Assignment]:
+        """Claim the next task that must be alone; in_company: something runs beside it anyway."""
+        delivery = self._to_isolate.popleft()
+        return await self._claim([delivery], alone=True, in_company=in_company)
 
     def close(self) -> None:
         """Stop waiting for missing rows; the broker delivers those messages again."""
         for task in self._watching_rowless:
             task.cancel()
 
-    async def _claim(self, deliveries: Sequence[Delivery], *, alone: bool) -> list[Assignment]:
+    async def _claim(
+        self, deliveries: Sequence[Delivery], *, alone: bool = False, in_company: bool = False
+    ) -> list[Assignment]:
         # One task may be announced twice; its first delivery speaks for it.
         first = {delivery.task_id: delivery for delivery in reversed(deliveries)}
         started = perf_counter()
         claim = await until_available(
             lambda: claim_tasks(
-                self._pool, first, owner=self._worker, lease_s=self._settings.lease_s, alone=alone
+                self._pool,
+                first,
+                owner=self._worker,
+                lease_s=self._settings.lease_s,
+                alone=alone,
+                in_company=in_company,
             ),
             waiting="claims wait",
         )

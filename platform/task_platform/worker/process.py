@@ -144,12 +144,14 @@ class Worker:
 
         Whoever runs beside a task that kills its worker would be charged for its own loss. The
         wait for the others is bounded: one long task must not hold up the isolated ones for ever.
+        Past the bound it runs in company, and a loss is nobody's fault again.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.lease_s):
                 await self._idle()
         if not self._service.stopping.is_set():
-            await self._take_up(await self._intake.claim_isolated())
+            in_company = bool(self._running or self._unstarted)
+            await self._take_up(await self._intake.claim_isolated(in_company=in_company))
             await self._idle()
 
     async def _idle(self) -> None:

@@ -1,9 +1,9 @@
 -- name: claim_tasks
 -- Take tasks under one lease: every due one of $1 that nobody else is touching.
--- Isolated tasks are only taken when $6 says that nothing runs beside them; otherwise they come back
+-- Isolated tasks are only taken when $6 says that they are claimed alone; otherwise they come back
 -- with a null fence. Ids that do not come back at all cannot be claimed by this delivery.
 -- $1 ids uuid[], $2 prior_states text[], $3 state text, $4 owner text, $5 lease_s float8,
--- $6 alone boolean
+-- $6 alone boolean, $7 in_company boolean (something else runs beside it all the same)
 with found as (
     select id, isolate, attempts > max_retries as exhausted
     from tasks
@@ -23,7 +23,7 @@ claimed as (
 ),
 lease as (
     insert into claims (owner, task_ids, fences, alone, expires_at)
-    select $4, array_agg(id), array_agg(fence), $6, now() + $5::float8 * interval '1 second'
+    select $4, array_agg(id), array_agg(fence), $6::boolean and not $7::boolean, now() + $5::float8 * interval '1 second'
     from claimed
     having count(*) > 0
     returning id

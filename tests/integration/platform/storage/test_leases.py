@@ -77,6 +77,13 @@ async def test_a_task_lost_while_alone_is_charged(pool: Pool) -> None:
     assert (row["state"], row["attempts"], row["fence"]) == ("QUEUED", 1, 1)
 
 
+async def test_an_isolated_task_that_had_company_all_the_same_is_not_charged(pool: Pool) -> None:
+    (task_id,) = await submitted_ids(pool)
+    await claim_tasks(pool, [task_id], owner="w1", lease_s=10, alone=True, in_company=True)
+    assert await lose_claims(pool) == (1, 1)
+    assert (await task_row(pool, task_id))["attempts"] == 0
+
+
 async def test_what_was_finished_before_is_left_alone(pool: Pool) -> None:
     _, (done, retried, lost) = await claimed(pool, 3)
     await finish_succeeded(pool, [success(done)], closed_claims=[])
