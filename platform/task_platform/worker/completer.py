@@ -94,10 +94,10 @@ class Completer:
                     self._pool, failures, worker=self._worker, closed_claims=closing
                 )
             )
+        self._count(batch, kept)
         for claim_id in closing:
             self._closed(claim_id)
         await self._acknowledge([assignment.delivery for assignment, _ in batch])
-        self._count(batch, kept)
 
     async def _commit_successes(
         self, successes: Sequence[Success], closing: Sequence[int]

@@ -81,6 +81,18 @@ def sample(service: Service, name: str, **labels: str) -> float:
     return value
 
 
+async def until_sample(
+    service: Service, name: str, value: float, *, within_s: float = 10.0, **labels: str
+) -> None:
+    """Return once a metric has reached this value: a process counts after it has committed."""
+    try:
+        async with asyncio.timeout(within_s):
+            while sample(service, name, **labels) != value:
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        assert sample(service, name, **labels) == value, name
+
+
 async def submit(pool: Pool, count: int = 1, *, grace_s: float = 0.0, **fields: Any) -> list[UUID]:
     """Commit so many equal tasks, for the relay to announce."""
     tasks = [new_task(**fields) for _ in range(count)]
@@ -114,6 +126,18 @@ async def messages_in(settings: Settings, queue: str = topology.TASKS) -> int:
     async with client.connected(settings, name="test") as connection:
         channel = await client.open_channel(connection)
         return (await client.queue_depth(channel, queue)).ready
+
+
+async def until_messages(
+    settings: Settings, count: int, *, queue: str = topology.TASKS, within_s: float = 10.0
+) -> None:
+    """Return once so many messages are ready: a quorum queue's count follows its confirms."""
+    try:
+        async with asyncio.timeout(within_s):
+            while await messages_in(settings, queue) != count:
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        assert await messages_in(settings, queue) == count, queue
 
 
 async def rows(pool: Pool, ids: Sequence[UUID]) -> list[asyncpg.Record]:

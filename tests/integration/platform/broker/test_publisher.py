@@ -13,7 +13,7 @@ from task_platform.settings import Settings
 
 from ....factories import some_ids
 from ....link import linked
-from ..processes import delete_queue, messages_in, until
+from ..processes import delete_queue, until, until_messages
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def test_thousands_at_once_are_all_confirmed_br07(settings: Settings) -> N
     publisher = Publisher(settings, name="test")
     ids = some_ids(2_345)
     assert await publisher.publish("tasks", ids) == set(ids)
-    assert await messages_in(settings) == len(ids)
+    await until_messages(settings, len(ids))
     await publisher.close()
 
 
@@ -52,7 +52,7 @@ async def test_a_missing_queue_confirms_nothing_and_is_declared_again_br04(
     assert await publisher.publish("tasks", some_ids(5)) == set()
     ids = some_ids(5)
     assert await publisher.publish("tasks", ids) == set(ids)
-    assert await messages_in(settings) == 5
+    await until_messages(settings, 5)
     await publisher.close()
 
 

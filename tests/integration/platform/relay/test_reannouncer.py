@@ -19,7 +19,7 @@ from task_platform.storage.pool import Pool
 from uuid_utils.compat import uuid7
 
 from ....factories import success
-from ..processes import announce, messages_in, submit
+from ..processes import announce, submit, until_messages
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ async def test_nothing_is_announced_while_its_message_may_still_wait(
 ) -> None:
     ids = await forgotten(pool, 3)
     await announce(settings, ids)
-    assert await messages_in(settings) == 3
+    await until_messages(settings, 3)
     await reannouncer().run_pass()
     assert await announced(pool) == []
 

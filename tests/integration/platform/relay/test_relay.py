@@ -9,7 +9,16 @@ from task_platform.storage.claims import claim_tasks
 from task_platform.storage.pool import Pool
 
 from ....link import linked
-from ..processes import delete_queue, messages_in, running_relay, sample, send, submit, until
+from ..processes import (
+    delete_queue,
+    running_relay,
+    sample,
+    send,
+    submit,
+    until,
+    until_messages,
+    until_sample,
+)
 
 
 async def count(pool: Pool, rows: str) -> int:
@@ -26,8 +35,8 @@ async def test_due_rows_are_sent_and_forgotten_ob02(settings: Settings, pool: Po
             return await count(pool, "outbox") == 1
 
         await until(are_sent)
-        assert await messages_in(settings) == len(ids)
-        assert sample(relay, "relay_announced_total") == len(ids)
+        await until_messages(settings, len(ids))
+        await until_sample(relay, "relay_announced_total", len(ids))
 
 
 async def test_a_backlog_drains_at_a_good_rate_ob08(settings: Settings, pool: Pool) -> None:
@@ -39,7 +48,7 @@ async def test_a_backlog_drains_at_a_good_rate_ob08(settings: Settings, pool: Po
             return await count(pool, "outbox") == 0
 
         await until(are_sent, within_s=15)
-    assert await messages_in(settings) == 10_000
+    await until_messages(settings, 10_000)
 
 
 async def test_nothing_is_forgotten_while_the_broker_is_away_and_its_age_shows_ob06(
@@ -67,11 +76,8 @@ async def test_nothing_is_forgotten_while_the_broker_is_away_and_its_age_shows_o
 
             await until(are_sent)
 
-            async def is_zero() -> bool:
-                return sample(relay, "relay_outbox_oldest_age_seconds") == 0
-
-            await until(is_zero)
-    assert await messages_in(settings) == len(ids)
+            await until_sample(relay, "relay_outbox_oldest_age_seconds", 0)
+    await until_messages(settings, len(ids))
 
 
 async def test_lost_leases_are_found_although_the_queue_is_of_another_kind(
@@ -86,7 +92,7 @@ async def test_lost_leases_are_found_although_the_queue_is_of_another_kind(
             return await count(pool, "tasks where state = 'QUEUED'") == 2
 
         await until(are_back)
-        assert sample(relay, "relay_leases_expired_total") == 1
+        await until_sample(relay, "relay_leases_expired_total", 1)
 
         async def has_complained() -> bool:
             return sample(relay, "relay_loop_errors_total", loop="reannounce") >= 1
@@ -99,14 +105,11 @@ async def test_a_deleted_queue_loses_no_task(settings: Settings, pool: Pool) -> 
     async with running_relay(settings, pool) as relay:
         await submit(pool, 10)
 
-        async def are_queued() -> bool:
-            return await messages_in(settings) == 10
-
-        await until(are_queued)
+        await until_messages(settings, 10)
         await delete_queue(settings)
         await send(settings)
-        await until(are_queued)
-        assert sample(relay, "relay_reannounced_total") == 10
+        await until_messages(settings, 10)
+        await until_sample(relay, "relay_reannounced_total", 10)
 
 
 async def test_two_relays_send_each_message_once(settings: Settings, pool: Pool) -> None:
@@ -118,4 +121,4 @@ async def test_two_relays_send_each_message_once(settings: Settings, pool: Pool)
             return await count(pool, "outbox") == 0
 
         await until(are_sent)
-    assert await messages_in(settings) == 300
+    await until_messages(settings, 300)

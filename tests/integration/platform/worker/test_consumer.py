@@ -18,7 +18,7 @@ from task_platform.worker.work import Delivery
 
 from ....factories import some_ids
 from ....link import linked
-from ..processes import announce, delete_queue, messages_in, send, until
+from ..processes import announce, delete_queue, send, until, until_messages
 
 
 @pytest.fixture
@@ -62,15 +62,6 @@ async def taken(consumer: Consumer, count: int) -> list[Delivery]:
     return deliveries
 
 
-async def is_left(settings: Settings, count: int) -> bool:
-    """Whether, with no consumer any more, so many messages are on the queue."""
-
-    async def are_there() -> bool:
-        return await messages_in(settings) == count
-
-    return bool(await until(are_there))
-
-
 def ids_of(deliveries: Sequence[Delivery]) -> list[UUID]:
     return [delivery.task_id for delivery in deliveries]
 
@@ -82,7 +73,7 @@ async def test_what_is_acknowledged_goes_and_the_rest_comes_back(settings: Setti
         deliveries = await taken(consumer, 10)
         assert ids_of(deliveries) == ids
         await consumer.acknowledge([deliveries[n] for n in (5, 0, 1, 9)])
-    assert await is_left(settings, 6)
+    await until_messages(settings, 6)
 
 
 async def test_no_more_is_held_than_was_asked_for(settings: Settings) -> None:
@@ -90,10 +81,10 @@ async def test_no_more_is_held_than_was_asked_for(settings: Settings) -> None:
     async with consuming(settings, prefetch=5) as consumer:
         held = await taken(consumer, 5)
         assert consumer.take(100) == []
-        assert await messages_in(settings) == 15
+        await until_messages(settings, 15)
         await consumer.acknowledge(held[:2])
         await taken(consumer, 2)
-        assert await messages_in(settings) == 13
+        await until_messages(settings, 13)
 
 
 async def test_changing_the_prefetch_loses_nothing_br20(settings: Settings) -> None:
@@ -111,7 +102,7 @@ async def test_changing_the_prefetch_loses_nothing_br20(settings: Settings) -> N
         await consumer.acknowledge(rest)
     await sending
     assert sorted(seen) == sorted(ids)
-    assert await is_left(settings, 0)
+    await until_messages(settings, 0)
 
 
 @pytest.mark.parametrize("held", [0, 1], ids=["idle", "busy"])
@@ -170,7 +161,7 @@ async def test_a_delivery_of_an_older_channel_is_never_acknowledged(settings: Se
             consumer.put_back(old[0])
             assert consumer.take(10) == []
             await consumer.acknowledge(new[:1])
-    assert await is_left(settings, 2)
+    await until_messages(settings, 2)
 
 
 async def test_a_message_that_is_not_ours_is_dropped(settings: Settings) -> None:
@@ -181,7 +172,7 @@ async def test_a_message_that_is_not_ours_is_dropped(settings: Settings) -> None
         (delivery,) = await taken(consumer, 1)
         assert delivery.task_id == task_id
         await consumer.acknowledge([])
-    assert await is_left(settings, 1)
+    await until_messages(settings, 1)
 
 
 async def test_a_delivery_put_back_is_offered_again(settings: Settings) -> None:

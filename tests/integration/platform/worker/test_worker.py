@@ -20,7 +20,6 @@ from ....factories import handler, new_task, some_ids
 from ....link import linked
 from ..processes import (
     announce,
-    messages_in,
     rows,
     running_relay,
     running_worker,
@@ -28,6 +27,8 @@ from ..processes import (
     send,
     submit,
     until,
+    until_messages,
+    until_sample,
     until_state,
 )
 
@@ -41,7 +42,7 @@ async def sent(settings: Settings, pool: Pool, count: int = 1, **fields: Any) ->
 
 async def nothing_left(settings: Settings, pool: Pool) -> None:
     """After a drain no message, claim or running task is left behind."""
-    assert await messages_in(settings) == 0
+    await until_messages(settings, 0)
     assert await pool.fetchval("select count(*) from claims") == 0
     assert await pool.fetchval("select count(*) from tasks where state = 'PROCESSING'") == 0
 
@@ -55,15 +56,11 @@ async def test_tasks_are_run_recorded_and_acknowledged(settings: Settings, pool:
         for row in done:
             assert (row["attempts"], row["fence"]) == (1, 1)
             assert row["created_at"] <= row["started_at"] <= row["finished_at"]
-        await until(lambda: _all_acknowledged(worker))
-        assert sample(worker, "worker_tasks_processed_total", task_type="sum") == 200
-        assert sample(worker, "worker_service_time_seconds_count", task_type="sleep") == 20
-        assert sample(worker, "worker_end_to_end_seconds_count", task_type="sum") == 200
+        await until_sample(worker, "worker_tasks_in_flight", 0)
+        await until_sample(worker, "worker_tasks_processed_total", 200, task_type="sum")
+        await until_sample(worker, "worker_service_time_seconds_count", 20, task_type="sleep")
+        await until_sample(worker, "worker_end_to_end_seconds_count", 200, task_type="sum")
     await nothing_left(settings, pool)
-
-
-async def _all_acknowledged(worker: Any) -> bool:
-    return sample(worker, "worker_tasks_in_flight") == 0
 
 
 async def test_an_unknown_type_has_three_attempts_and_one_dead_letter(
@@ -73,14 +70,9 @@ async def test_an_unknown_type_has_three_attempts_and_one_dead_letter(
         ids = await submit(pool, task_type="nope", payload={"x": 1}, max_retries=2)
         (row,) = await until_state(pool, ids, "FAILED")
         assert (row["attempts"], row["fence"]) == (3, 3)
-        retried = sample(worker, "worker_tasks_retried_total", task_type="unknown")
-        failed = sample(worker, "worker_tasks_failed_total", task_type="unknown")
-        assert (retried, failed) == (2, 1)
-
-        async def is_dead_lettered() -> bool:
-            return await messages_in(settings, "tasks.dlq") == 1
-
-        await until(is_dead_lettered)
+        await until_sample(worker, "worker_tasks_failed_total", 1, task_type="unknown")
+        assert sample(worker, "worker_tasks_retried_total", task_type="unknown") == 2
+        await until_messages(settings, 1, queue="tasks.dlq")
     starts = await pool.fetch("select started_at from attempt_failures order by fence")
     gaps = [(b[0] - a[0]).total_seconds() for a, b in pairwise(starts)]
     assert gaps[0] >= settings.retry_base_s / 2
@@ -93,11 +85,11 @@ async def test_a_task_announced_three_times_runs_once(settings: Settings, pool: 
         await announce(settings, ids)
     async with running_worker(settings, pool) as worker:
         done = await until_state(pool, ids, "SUCCEEDED")
-        await until(lambda: _all_acknowledged(worker))
+        await until_sample(worker, "worker_tasks_in_flight", 0)
         assert {row["fence"] for row in done} == {1}
         await announce(settings, ids)
         await until(lambda: _unclaimable(worker, 15))
-        await until(lambda: _all_acknowledged(worker))
+        await until_sample(worker, "worker_tasks_in_flight", 0)
     await nothing_left(settings, pool)
 
 
@@ -126,15 +118,11 @@ async def test_a_stuck_thread_does_not_time_out_others_wk16(settings: Settings, 
     stuck = await sent(settings, pool, task_type="mixed", payload="stuck", max_retries=0)
     async with running_worker(settings, pool, made) as worker:
         await until_state(pool, stuck, "FAILED")
-        assert sample(worker, "worker_threads_stuck") == 1
+        await until_sample(worker, "worker_threads_stuck", 1)
         good = await sent(settings, pool, 20, task_type="mixed", payload=1, max_retries=0)
         await until_state(pool, good, "SUCCEEDED")
         release.set()
-        await until(lambda: _stuck(worker, 0))
-
-
-async def _stuck(worker: Any, threads: int) -> bool:
-    return sample(worker, "worker_threads_stuck") == threads
+        await until_sample(worker, "worker_threads_stuck", 0)
 
 
 async def test_a_drain_finishes_what_runs_and_gives_the_rest_back_wk08_wk09(
@@ -185,8 +173,8 @@ async def test_a_lost_lease_stops_the_work_and_frees_its_delivery(
             await stopped.wait()
         (row,) = await until_state(pool, ids, "SUCCEEDED")
         assert (row["fence"], row["attempts"], row["result"]) == (2, 1, "2")
-        await until(lambda: _all_acknowledged(worker))
-        assert sample(worker, "worker_leases_lost_total") == 1
+        await until_sample(worker, "worker_tasks_in_flight", 0)
+        await until_sample(worker, "worker_leases_lost_total", 1)
     await nothing_left(settings, pool)
 
 
@@ -200,7 +188,7 @@ async def test_a_task_that_used_up_its_workers_is_failed_without_a_start_wk02(
         (row,) = await until_state(pool, ids, "FAILED")
         assert "WorkerLost" in row["error"]
         assert row["attempts"] == 2
-        assert sample(worker, "worker_tasks_failed_total", task_type="crash") == 1
+        await until_sample(worker, "worker_tasks_failed_total", 1, task_type="crash")
     assert await pool.fetchval("select reason from dead_letters") == "WorkerLost"
 
 
@@ -216,18 +204,14 @@ async def test_outcomes_wait_for_a_database_that_is_away_db01(
         async with running_worker(broken, own_pool) as worker:
             await until_state(pool, ids, "PROCESSING")
             await link.cut()
-            await until(lambda: _running(worker, 0))
+            await until_sample(worker, "worker_tasks_running", 0)
             assert {row["state"] for row in await rows(pool, ids)} == {"PROCESSING"}
             await link.heal()
             done = await until_state(pool, ids, "SUCCEEDED")
             assert {row["fence"] for row in done} == {1}
-            await until(lambda: _all_acknowledged(worker))
+            await until_sample(worker, "worker_tasks_in_flight", 0)
         await own_pool.close()
     await nothing_left(settings, pool)
-
-
-async def _running(worker: Any, tasks: int) -> bool:
-    return sample(worker, "worker_tasks_running") == tasks
 
 
 async def test_an_outcome_that_can_never_be_committed_leaves_nothing_stuck(
@@ -241,7 +225,7 @@ async def test_an_outcome_that_can_never_be_committed_leaves_nothing_stuck(
         await until_state(pool, good, "SUCCEEDED")
         (row,) = await until_state(pool, ids, "FAILED", within_s=20)
         assert "WorkerLost" in row["error"]
-        await until(lambda: _all_acknowledged(worker))
+        await until_sample(worker, "worker_tasks_in_flight", 0)
     await nothing_left(settings, pool)
 
 
@@ -284,8 +268,8 @@ async def test_a_message_without_a_task_is_dead_lettered_ob01(
             return {row["task_id"] for row in found} == set(ids)
 
         await until(are_buried)
-        await until(lambda: _all_acknowledged(worker))
-        assert sample(worker, "worker_deliveries_rowless_total") == 3
+        await until_sample(worker, "worker_tasks_in_flight", 0)
+        await until_sample(worker, "worker_deliveries_rowless_total", 3)
     await nothing_left(settings, pool)
 
 
@@ -296,12 +280,8 @@ async def test_a_row_that_comes_after_its_message_is_run_ob01(
     task = new_task()
     await send(settings, wire.encode_message(task.id))
     async with running_worker(settings, pool) as worker:
-        await until(lambda: _in_flight(worker, 1))
+        await until_sample(worker, "worker_tasks_in_flight", 1)
         await submit_tasks(pool, [task], grace_s=3_600, key_ttl_s=1)
         await until_state(pool, [task.id], "SUCCEEDED")
-        await until(lambda: _all_acknowledged(worker))
+        await until_sample(worker, "worker_tasks_in_flight", 0)
     assert await pool.fetchval("select count(*) from dead_letters") == 0
-
-
-async def _in_flight(worker: Any, deliveries: int) -> bool:
-    return sample(worker, "worker_tasks_in_flight") == deliveries
