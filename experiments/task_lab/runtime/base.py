@@ -81,6 +81,12 @@ class Runtime(Protocol):
     def start_broker(self) -> None:
         """Start RabbitMQ again on the same data and address."""
 
+    def stop_database(self, *, immediate: bool = False) -> None:
+        """Stop PostgreSQL, in order or as in a crash (no checkpoint); its data stays."""
+
+    def start_database(self) -> None:
+        """Start PostgreSQL again on the same data and address."""
+
     def stop_api(self) -> None:
         """Let the API drain and end."""
 

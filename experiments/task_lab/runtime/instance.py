@@ -96,11 +96,15 @@ class Instance:
         variables: Mapping[str, str] = NO_VARIABLES,
         user: str | None = None,
     ) -> Child:
-        """Start a program that belongs to this instance and ends with it.
+        """Start a program that belongs to this instance and ends with it."""
+        env = self.environment(cwd, variables)
+        child = Child.start(name, argv, log=log, env=env, cwd=cwd, user=user)
+        self._children.append(child)
+        return child
 
-        It gets a bare environment (the caller's own settings must not leak in) and `variables`.
-        """
-        env = {
+    def environment(self, cwd: Path, variables: Mapping[str, str]) -> dict[str, str]:
+        """A bare environment (the caller's own settings must not leak in) and `variables`."""
+        return {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(cwd),
             "LANG": "C.UTF-8",
@@ -108,9 +112,6 @@ class Instance:
             **variables,
             MARK: str(self.folder),
         }
-        child = Child.start(name, argv, log=log, env=env, cwd=cwd, user=user)
-        self._children.append(child)
-        return child
 
     def close(self) -> None:
         """End every process of the instance and delete its data; a second call does nothing."""

@@ -132,6 +132,14 @@ class NativeRuntime:
         """Start RabbitMQ again on the same data and address."""
         run_boots(started(self._servers.rabbitmq).boot())
 
+    def stop_database(self, *, immediate: bool = False) -> None:
+        """Stop PostgreSQL, in order or as in a crash; its data stays."""
+        started(self._servers.postgres).stop(immediate=immediate)
+
+    def start_database(self) -> None:
+        """Start PostgreSQL again on the same data and address."""
+        run_boots(started(self._servers.postgres).boot())
+
     def stop_api(self) -> None:
         """Let the API drain and end."""
         api = self._running_api()

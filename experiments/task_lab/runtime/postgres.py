@@ -76,10 +76,13 @@ class Postgres:
             child=self._child,
         )
 
-    def stop(self) -> None:
-        """Stop the server and break its connections; the data stays."""
+    def stop(self, *, immediate: bool = False) -> None:
+        """Stop the server and break its connections; the data stays.
+
+        immediate: as in a crash, without a checkpoint; the next start recovers from the log.
+        """
         if self._child:
-            self._child.end(signal.SIGINT, grace_s=20)
+            self._child.end(signal.SIGQUIT if immediate else signal.SIGINT, grace_s=20)
 
     def create_database(self, name: str, *, template: str | None = None) -> str:
         """Make an empty database, or a copy of `template` (to which nobody may be connected).

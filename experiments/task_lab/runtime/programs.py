@@ -25,7 +25,7 @@ _EXTRA_FOLDERS = (
 # server → (program → package)
 _NEEDS: dict[str, dict[str, str]] = {
     "postgres": {"initdb": "postgresql", "postgres": "postgresql", "psql": "postgresql"},
-    "rabbitmq": {"rabbitmq-server": "rabbitmq-server"},
+    "rabbitmq": {"rabbitmq-server": "rabbitmq-server", "rabbitmqctl": "rabbitmq-server"},
     "redis": {"redis-server": "redis-server"},
     "prometheus": {"prometheus": "prometheus"},
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -44,6 +45,7 @@ class RabbitMQ:
         self._instance = instance
         self._log = logs / "rabbitmq.log"
         self._program = programs["rabbitmq-server"]
+        self._ctl = programs["rabbitmqctl"]
         self._folder = instance.subfolder("rabbitmq")
         self._password = secrets.token_hex(16)
         self._variables = self._write_config(
@@ -82,6 +84,20 @@ class RabbitMQ:
         """Let the broker shut down in order; its data stays."""
         if self._child:
             self._child.end(grace_s=_STOP_WITHIN_S)
+
+    def ctl(self, *arguments: str) -> str:
+        """Run rabbitmqctl on this broker (about a second); returns what it prints."""
+        done = subprocess.run(
+            [str(self._ctl), "--quiet", *arguments],
+            env=self._instance.environment(self._folder, self._variables),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ProgramFailed("rabbitmqctl", done.returncode, done.stderr.strip(), self._log)
+        return done.stdout.strip()
 
     def create_vhost(self, name: str) -> str:
         """Make an empty virtual host; returns its address."""

@@ -74,6 +74,7 @@ class TaskOut(BaseModel):
     due_at: datetime = Field(description="When the next attempt may start, or the last one could.")
     started_at: datetime | None
     finished_at: datetime | None
+    replay_of: UUID | None = Field(description="The dead task that this one repeats.")
 
 
 class PageOut(BaseModel):
@@ -176,6 +177,7 @@ def task_view(task: Task) -> dict[str, Any]:
         "due_at": task.due_at,
         "started_at": task.started_at,
         "finished_at": task.finished_at,
+        "replay_of": task.replay_of,
     }
 
 

@@ -37,7 +37,10 @@ class NewTask:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A committed task as clients see it. `result` and `error` are JSON text."""
+    """A committed task as clients see it.
+
+    result, error: JSON text. replay_of: the dead task that this one repeats.
+    """
 
     id: UUID
     tenant: str
@@ -52,6 +55,7 @@ class Task:
     due_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    replay_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ def task_from_row(row: asyncpg.Record) -> Task:
         due_at=row["due_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
+        replay_of=row["replay_of"],
     )
 
 

@@ -20,7 +20,7 @@ from .problems import MARKER, problem_of
 SUM = {"task_type": "sum", "payload": {"numbers": [1, 2, 3, 4, 5]}, "max_retries": 2}
 FIELDS = {
     "id", "task_type", "payload", "max_retries", "state", "attempts", "result", "error",
-    "created_at", "due_at", "started_at", "finished_at",
+    "created_at", "due_at", "started_at", "finished_at", "replay_of",
 }  # fmt: skip
 
 
