@@ -1,17 +1,24 @@
 """Judging a history in Jepsen's manner: operations that were ok, failed or unknown, and a ledger.
 
-Pure. The records are in `histories_ledger`, read back by `task_lab.collect.witness`.
+Pure. The records are in `histories_ledger`, read back by `task_lab.collect.witness`; the checks
+stand in three modules: what clients saw, the life of each task, what tasks left behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from task_lab.check.histories_ledger import Ledger, Operation
-from task_lab.check.verdict import Check, Verdict
+from task_platform.domain.task import State
 
-__all__ = ["Judgement", "Ledger", "Operation", "judge_history"]
+from task_lab.check import histories_effects as effects
+from task_lab.check import histories_lives as lives
+from task_lab.check import histories_operations as operations
+from task_lab.check.histories_index import History
+from task_lab.check.histories_ledger import Ledger, Operation
+from task_lab.check.verdict import Check, Verdict, combine
+
+__all__ = ["CHECKS", "Judgement", "Ledger", "Operation", "judge_history"]
 
 
 @dataclass(frozen=True)
@@ -20,14 +27,80 @@ class Judgement:
 
     counts: ok, failed, unknown (operations); recovered, absent (unknown ones with and without a
     task); lost, unexpected, duplicated, stuck, double_finished (each 0 in a good history); tasks,
-    succeeded, dead (rows, terminal ones by state).
+    succeeded, dead (rows, terminal ones by state); claims (times a task was taken up).
     """
 
     verdict: Verdict
     checks: list[Check]
     counts: dict[str, int]
 
+    @property
+    def failed(self) -> set[str]:
+        """Names of the checks that failed."""
+        return {check.name for check in self.checks if check.verdict is Verdict.FAIL}
+
+
+CHECKS: Sequence[Callable[[History], Check]] = (
+    operations.check_none_lost,
+    operations.check_unknown_at_most_once,
+    operations.check_failed_left_nothing,
+    operations.check_none_unexpected,
+    operations.check_one_key_one_task,
+    operations.check_rows_as_submitted,
+    operations.check_all_terminal,
+    operations.check_ended_as_expected,
+    lives.check_witness_complete,
+    lives.check_finished_once,
+    lives.check_transitions_legal,
+    lives.check_attempts_within_limit,
+    lives.check_attempts_charged,
+    lives.check_failures_consistent,
+    effects.check_effects_once,
+    effects.check_started_once,
+    effects.check_dead_letters_agree,
+    effects.check_nothing_left,
+)
+
 
 def judge_history(operations: Sequence[Operation], ledger: Ledger) -> Judgement:
-    """Every check's answer and their combined verdict. A check that crashes is UNKNOWN."""
-    raise NotImplementedError
+    """Every check's answer and their combined verdict.
+
+    A check that crashes is UNKNOWN, and so is a history without operations: nothing was proven.
+    """
+    history = History(operations, ledger)
+    checks = [_run_one(check, history) for check in CHECKS]
+    verdict = combine(check.verdict for check in checks)
+    if not operations and verdict is Verdict.PASS:
+        verdict = Verdict.UNKNOWN
+    return Judgement(verdict, checks, _counts(history, checks))
+
+
+def _run_one(check: Callable[[History], Check], history: History) -> Check:
+    try:
+        return check(history)
+    except Exception as error:
+        name = check.__name__.removeprefix("check_")
+        return Check(name, Verdict.UNKNOWN, f"the check crashed: {type(error).__name__}: {error}")
+
+
+def _counts(history: History, checks: Sequence[Check]) -> dict[str, int]:
+    unknown = history.with_outcome("unknown")
+    recovered = sum(history.task_of(one) is not None for one in unknown)
+    found = {check.name: int(check.observed or 0) for check in checks}
+    states = [row.state for row in history.ledger.tasks]
+    return {
+        "ok": len(history.with_outcome("ok")),
+        "failed": len(history.with_outcome("failed")),
+        "unknown": len(unknown),
+        "recovered": recovered,
+        "absent": len(unknown) - recovered,
+        "lost": found["none_lost"],
+        "unexpected": found["none_unexpected"],
+        "duplicated": found["one_key_one_task"] + found["unknown_at_most_once"],
+        "stuck": found["all_terminal"],
+        "double_finished": found["finished_once"],
+        "tasks": len(states),
+        "succeeded": states.count(State.SUCCEEDED),
+        "dead": states.count(State.FAILED),
+        "claims": sum(row.fence for row in history.ledger.tasks),
+    }

@@ -33,10 +33,14 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """A task as the ledger has it. result: JSON text. replay_of: the dead task it repeats."""
+    """A task as the ledger has it.
+
+    payload, result: JSON text. replay_of: the dead task it repeats.
+    """
 
     id: str
     task_type: str
+    payload: str
     max_retries: int
     state: State
     attempts: int
