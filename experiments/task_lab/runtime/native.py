@@ -6,7 +6,7 @@ is told in its own module; how everything ends, whatever happens to us, in `inst
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +22,7 @@ from task_lab.runtime.platform_process import (
 )
 from task_lab.runtime.ports import NO_PORTS
 from task_lab.runtime.process import Boot, run_boots, until
+from task_lab.runtime.programs import SERVERS
 from task_lab.runtime.servers import NativeServers, started
 
 DATABASE = "task_platform"
@@ -39,6 +40,8 @@ class NativeRuntime:
 
     folder: receives `logs/`, one file a process, which stays.
     ports: fixed ports by name (api, postgres, rabbitmq, redis, prometheus); free ones otherwise.
+    programs: the servers to start; PostgreSQL and RabbitMQ must be among them.
+    apis, relays: how many of each to run; the first API is the one that `Endpoints` names.
     data_root, needed_bytes: see `Instance`.
     """
 
@@ -49,21 +52,26 @@ class NativeRuntime:
         folder: Path,
         *,
         ports: Mapping[str, int] = NO_PORTS,
+        programs: Collection[str] = SERVERS,
+        apis: int = 1,
+        relays: int = 1,
         data_root: Path | None = None,
         needed_bytes: int = NEEDED_BYTES,
     ) -> None:
         self._servers = NativeServers(
-            folder, ports=ports, data_root=data_root, needed_bytes=needed_bytes
+            folder, programs, ports=ports, data_root=data_root, needed_bytes=needed_bytes
         )
+        self._apis_wanted = apis
+        self._relays_wanted = relays
         self._variables: dict[str, str] = {}
-        self._api: PlatformProcess | None = None
-        self._relay: PlatformProcess | None = None
+        self._apis: list[PlatformProcess] = []
+        self._relays: list[PlatformProcess] = []
         self._workers: list[PlatformProcess] = []
         self._workers_started = 0
 
     def up(self, *, workers: int = 0, settings: Mapping[str, str] = NO_SETTINGS) -> Endpoints:
         """Start everything; see `Runtime.up`. On any error nothing is left running."""
-        if self._api:
+        if self._apis:
             raise UsageError("this runtime is already up")
         try:
             self._start(workers, settings)
@@ -124,9 +132,22 @@ class NativeRuntime:
                 return
         raise UsageError(f"no running worker {replica.name} with process id {replica.pid}")
 
+    @property
+    def servers(self) -> NativeServers:
+        """The servers below the platform."""
+        return self._servers
+
+    def processes(self) -> list[PlatformProcess]:
+        """Every process of the platform that is meant to run: APIs, relays, workers."""
+        return [*self._apis, *self._relays, *self._workers]
+
     def stop_broker(self) -> None:
         """Stop RabbitMQ in order; its data stays."""
         started(self._servers.rabbitmq).stop()
+
+    def kill_broker(self) -> None:
+        """Kill RabbitMQ with no chance to write anything; its data stays as it was."""
+        started(self._servers.rabbitmq).kill()
 
     def start_broker(self) -> None:
         """Start RabbitMQ again on the same data and address."""
@@ -156,7 +177,7 @@ class NativeRuntime:
 
     def down(self) -> None:
         """Drain the platform's processes, end the servers, delete their data."""
-        processes = [*self._workers, *filter(None, (self._api, self._relay))]
+        processes = self.processes()
         try:
             for process in processes:
                 process.ask_to_drain()
@@ -164,8 +185,7 @@ class NativeRuntime:
                 process.wait_ended(grace_s=_END_WITHIN_S)
         finally:
             self._servers.stop()
-            self._api = self._relay = None
-            self._workers = []
+            self._apis, self._relays, self._workers = [], [], []
 
     def __enter__(self) -> Self:
         return self
@@ -186,14 +206,14 @@ class NativeRuntime:
             amqp_url=self._servers.endpoints().amqp_url,
         )
         self._workers_started = 0
-        self._api = self._new_process("api")
-        self._relay = self._new_process("relay")
+        self._apis = self._new_processes("api", self._apis_wanted)
+        self._relays = self._new_processes("relay", self._relays_wanted)
         self._workers = [self._new_worker() for _ in range(workers)]
         # Known to Prometheus before they run: its slow beat passes while everything boots.
         self._announce_targets()
         postgres = boots.pop("postgres")
         run_boots(self._with_schema(postgres), *boots.values())
-        run_boots(*(process.boot() for process in (self._api, self._relay, *self._workers)))
+        run_boots(*(process.boot() for process in self.processes()))
         run_boots(self._until_consuming(), self._until_scraped())
 
     def _with_schema(self, postgres: Boot) -> Boot:
@@ -201,8 +221,12 @@ class NativeRuntime:
         self._servers.create_database(DATABASE)
         yield from migrate(self._servers.instance, self._variables, self._servers.logs)
 
-    def _new_process(self, job: str, name: str | None = None) -> PlatformProcess:
-        name = name or job
+    def _new_processes(self, job: str, count: int) -> list[PlatformProcess]:
+        """So many processes of one job; the first has the job's own name."""
+        names = [job, *(f"{job}-{number}" for number in range(2, count + 1))]
+        return [self._new_process(job, name) for name in names]
+
+    def _new_process(self, job: str, name: str) -> PlatformProcess:
         return PlatformProcess(
             self._servers.instance,
             job=job,
@@ -218,8 +242,8 @@ class NativeRuntime:
         return self._new_process("worker", f"worker-{self._workers_started}")
 
     def _announce_targets(self) -> None:
-        processes = [*filter(None, (self._api, self._relay)), *self._workers]
-        started(self._servers.prometheus).set_targets([process.target for process in processes])
+        if prometheus := self._servers.prometheus:
+            prometheus.set_targets([process.target for process in self.processes()])
 
     def _until_consuming(self) -> Boot:
         amqp_url = self._servers.endpoints().amqp_url
@@ -231,17 +255,18 @@ class NativeRuntime:
         )
 
     def _until_scraped(self) -> Boot:
-        """Wait until Prometheus knows exactly our processes, and reaches those that run."""
-        prometheus = started(self._servers.prometheus)
-        processes = [*filter(None, (self._api, self._relay)), *self._workers]
-        wanted = {process.target.address: process.is_running for process in processes}
-        return until(
+        """Wait until Prometheus, if it runs, knows exactly our processes and reaches them."""
+        prometheus = self._servers.prometheus
+        if prometheus is None:
+            return
+        wanted = {process.target.address: process.is_running for process in self.processes()}
+        yield from until(
             lambda: prometheus.reached() == wanted,
             what=f"Prometheus to scrape exactly {len(wanted)} processes of the platform",
             deadline_s=_SCRAPED_WITHIN_S,
         )
 
     def _running_api(self) -> PlatformProcess:
-        if self._api is None:
+        if not self._apis:
             raise UsageError("the stack is not up: call up() first")
-        return self._api
+        return self._apis[0]

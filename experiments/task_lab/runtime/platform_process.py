@@ -67,9 +67,9 @@ class PlatformProcess:
         logs: Path,
     ) -> None:
         self.name = name
+        self.job = job
         self.target = Target(job=job, replica=name, address=f"{LOOPBACK}:{port}")
         self.url = f"http://{LOOPBACK}:{port}"
-        self._job = job
         self._instance = instance
         self._log = logs / f"{name}.log"
         host, own_port = ("API_HOST", "API_PORT") if job == "api" else ("OPS_HOST", "OPS_PORT")
@@ -84,27 +84,41 @@ class PlatformProcess:
     def is_running(self) -> bool:
         return self._child is not None and self._child.exit_code is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended the last time; None while it runs or when it never did."""
+        return self._child.exit_code if self._child else None
+
+    @property
+    def pid(self) -> int:
+        """Its process id, the last one if it has ended; it must have been started."""
+        assert self._child is not None
+        return self._child.pid
+
     def replica(self) -> Replica:
         """How others see this process; it must have been started."""
-        assert self._child is not None
-        return Replica(name=self.name, pid=self._child.pid, ops_url=self.url)
+        return Replica(name=self.name, pid=self.pid, ops_url=self.url)
 
     def boot(self) -> Boot:
         """Start it; returns when it says it is ready. Raises `UsageError` if it runs already."""
+        self.start()
+        yield from until(
+            self.says_ready,
+            what=f"{self.name} to be ready",
+            deadline_s=BOOT_DEADLINE_S,
+            child=self._child,
+        )
+
+    def start(self) -> None:
+        """Start it, without waiting. Raises `UsageError` if it runs already."""
         if self.is_running:
             raise UsageError(f"{self.name} is running already")
-        child = self._child = self._instance.spawn(
+        self._child = self._instance.spawn(
             self.name,
-            platform_command(self._job),
+            platform_command(self.job),
             log=self._log,
             cwd=self._instance.folder,
             variables=self._variables,
-        )
-        yield from until(
-            self._says_ready,
-            what=f"{self.name} to be ready",
-            deadline_s=BOOT_DEADLINE_S,
-            child=child,
         )
 
     def ask_to_drain(self) -> None:
@@ -140,7 +154,8 @@ class PlatformProcess:
         if self._child:
             self._child.send(number)
 
-    def _says_ready(self) -> bool:
+    def says_ready(self) -> bool:
+        """Whether its /readyz answers with success now."""
         with contextlib.suppress(httpx.HTTPError):
             return httpx.get(f"{self.url}/readyz", timeout=1).is_success
         return False

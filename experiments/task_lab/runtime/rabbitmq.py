@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import signal
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -84,6 +85,12 @@ class RabbitMQ:
         """Let the broker shut down in order; its data stays."""
         if self._child:
             self._child.end(grace_s=_STOP_WITHIN_S)
+
+    def kill(self) -> None:
+        """Kill the broker; what it had on disk stays."""
+        if self._child:
+            self._child.send(signal.SIGKILL)
+            self._child.wait(grace_s=_STOP_WITHIN_S)
 
     def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl on this broker (about a second); returns what it prints."""
