@@ -77,9 +77,13 @@ async def renew_claims(
 
 
 async def give_back(
-    pool: Pool, tasks: Sequence[ClaimedTask], *, closed_claims: Sequence[int]
+    pool: Pool,
+    tasks: Sequence[ClaimedTask],
+    *,
+    closed_claims: Sequence[int],
+    after_s: float = 0.0,
 ) -> set[UUID]:
-    """Return tasks uncharged, announced at once. Returns those that were still held."""
+    """Return tasks uncharged, to be announced `after_s` from now. Returns those still held."""
     rows = await fetch(
         pool,
         "give_back",
@@ -88,8 +92,28 @@ async def give_back(
         _RETURN_FROM,
         _RETURN_TO,
         list(closed_claims),
+        after_s,
     )
     return {row["id"] for row in rows}
+
+
+async def give_back_unknown(pool: Pool, *, owner: str, known_claims: Collection[int]) -> set[UUID]:
+    """Return the tasks of the owner's claims that it does not know of, uncharged.
+
+    Raises DatabaseUnavailable.
+    """
+    rows = await fetch(
+        pool, "give_back_unknown", owner, list(known_claims), _RETURN_FROM, _RETURN_TO
+    )
+    return {row["id"] for row in rows}
+
+
+async def hand_on(pool: Pool, ids: Collection[UUID]) -> set[UUID]:
+    """Announce those of the tasks again that wait to be claimed. Returns those that have a row.
+
+    Raises DatabaseUnavailable.
+    """
+    return {row["id"] for row in await fetch(pool, "hand_on", list(ids), _CLAIM_FROM)}
 
 
 async def expire_leases(pool: Pool, *, limit: int = 100) -> tuple[int, int]:

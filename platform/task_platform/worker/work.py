@@ -16,19 +16,36 @@ class Delivery:
     """A message in this worker's hands.
 
     generation: the channel it came by; its tag means nothing on any other.
+    arrived_mono: this process's monotonic clock when it came.
     """
 
     task_id: UUID
     tag: int
     generation: int
+    arrived_mono: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
 class ClaimInHand:
-    """A lease this worker holds, and how many of its tasks are not finished."""
+    """A lease this worker holds, and how many of its tasks are not finished.
+
+    is_abandoned: one of its tasks cannot be finished here. The lease is left to run out, never
+        closed: the reaper brings back whatever is still open.
+    """
 
     claim_id: int
     open_tasks: int
+    is_abandoned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """What becomes of a task that was not run to an end: another worker may have it.
+
+    after_s: seconds from now before that; more than 0 while its handler may still be at work here.
+    """
+
+    after_s: float = 0.0
 
 
 @dataclass(slots=True, eq=False)

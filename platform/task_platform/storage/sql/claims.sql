@@ -91,6 +91,43 @@ announced as (
 )
 select (select count(*) from expired) as claims, (select count(*) from lost) as tasks;
 
+-- name: hand_on
+-- Announce tasks again whose deliveries a worker will not come to. Those no longer QUEUED need no
+-- message: whoever owns them brings them back. Ids that do not come back have no row.
+-- $1 ids uuid[], $2 claimable_states text[]
+with known as (
+    select id, state from tasks where id = any($1::uuid[])
+),
+announced as (
+    insert into outbox (queue, task_ids, due_at, available_at)
+    select 'tasks', array_agg(id), now(), now()
+    from known
+    where state = any($2::text[])
+    having count(*) > 0
+)
+select id from known;
+
+-- name: give_back_unknown
+-- Return, uncharged, the tasks of claims whose owner never heard of them: the answer was lost.
+-- $1 owner text, $2 known_claims bigint[], $3 prior_states text[], $4 state text
+with unknown as (
+    delete from claims
+    where owner = $1 and id <> all($2::bigint[])
+    returning task_ids, fences
+),
+returned as (
+    update tasks t
+    set state = $4, attempts = attempts - 1
+    from unknown u, unnest(u.task_ids, u.fences) as m (id, fence)
+    where t.id = m.id and t.fence = m.fence and t.state = any($3::text[])
+    returning t.id
+),
+announced as (
+    insert into outbox (queue, task_ids, due_at, available_at)
+    select 'tasks', array_agg(id), now(), now() from returned having count(*) > 0
+)
+select id from returned;
+
 -- name: bury_rowless
 -- Dead-letter a message that names no task: it is listed, and announced on the dead letter queue.
 -- $1 task_id uuid

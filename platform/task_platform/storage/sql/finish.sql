@@ -71,19 +71,25 @@ closed as (
 select id, dead from changed;
 
 -- name: give_back
--- Return claimed tasks that were not run to an end, uncharged, for another worker to take at once.
+-- Return claimed tasks that were not run to an end, uncharged, for another worker to take: at once,
+-- or after a while.
 -- $1 ids uuid[], $2 fences bigint[], $3 prior_states text[], $4 state text,
--- $5 closed_claims bigint[]
+-- $5 closed_claims bigint[], $6 after_s float8
 with returned as (
     update tasks t
-    set state = $4, attempts = attempts - 1
+    set state = $4,
+        attempts = attempts - 1,
+        due_at = case when $6::float8 > 0 then now() + $6::float8 * interval '1 second'
+            else t.due_at end
     from unnest($1::uuid[], $2::bigint[]) as i (id, fence)
     where t.id = i.id and t.fence = i.fence and t.state = any($3::text[])
     returning t.id
 ),
 announced as (
     insert into outbox (queue, task_ids, due_at, available_at)
-    select 'tasks', array_agg(id), now(), now() from returned having count(*) > 0
+    select 'tasks', array_agg(id), due_at, due_at
+    from (select id, now() + $6::float8 * interval '1 second' as due_at from returned) as r
+    group by due_at
 ),
 closed as (
     delete from claims where id = any($5::bigint[])

@@ -6,7 +6,14 @@ import pytest
 from task_platform.settings import Settings
 from task_platform.storage import migrate, queries
 from task_platform.storage import pool as pool_module
-from task_platform.storage.claims import bury_rowless, existing_tasks, give_back, renew_claims
+from task_platform.storage.claims import (
+    bury_rowless,
+    existing_tasks,
+    give_back,
+    give_back_unknown,
+    hand_on,
+    renew_claims,
+)
 from task_platform.storage.migrate import is_current
 from task_platform.storage.outbox import (
     claim_outbox_rows,
@@ -38,12 +45,15 @@ async def test_every_statement_runs_on_a_real_database(
     try:
         assert await is_current(pool)
         await submit(pool, keyed_task("k"), keyed_task("k"))
+        await submit(pool, keyed_task("k"))
         answer, (done, dead, back) = await claimed(pool, 3)
         await renew_claims(pool, [answer.claim_id or 0], owner="w1", lease_s=60)
         await finish_succeeded(pool, [success(done)], closed_claims=[])
         await finish_unsuccessful(pool, [failure(dead)], worker="w1", closed_claims=[])
         await give_back(pool, [back], closed_claims=[])
         await lose_claims(pool)
+        await give_back_unknown(pool, owner="w1", known_claims=[])
+        await hand_on(pool, [back.id])
         await existing_tasks(pool, [done.id])
         await bury_rowless(pool, some_ids(1)[0])
         await claim(pool, await submitted_ids(pool, 2))
