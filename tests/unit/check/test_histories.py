@@ -1,0 +1,338 @@
+"""The checker of histories: a good one passes, and each way to break it is found by its check."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from task_lab.check.histories import CHECKS, Ledger, judge_history
+from task_lab.check.histories_ledger import (
+    DeadLetter,
+    FailedAttempt,
+    LoggedEffect,
+    OpenClaim,
+    RecordedEffect,
+    Transition,
+    UnsentRow,
+)
+from task_lab.check.verdict import Verdict
+from task_platform.domain.task import State
+
+from .histories import (
+    EMPTY,
+    Life,
+    Told,
+    good_history,
+    ledger_of,
+    with_key,
+    with_life,
+    with_more,
+    with_operation,
+    with_row,
+    without,
+)
+
+Change = Callable[[Told], Told]
+TRANSACTION = {"via": "transaction"}
+
+
+def is_of(task_id: str) -> Callable[[object], bool]:
+    return lambda record: getattr(record, "task_id", record) == task_id
+
+
+def step(task_id: str, before: State, after: State | None, fence: int, attempts: int = 1) -> Change:
+    return with_more("transitions", Transition(task_id, before, after, fence, attempts))
+
+
+SABOTAGE: list[tuple[str, str, Change]] = [
+    ("none_lost", "an ok task has no row", without("tasks", lambda row: row.id == "plain")),
+    ("unknown_at_most_once", "two tasks", with_key("key-recovered", "recovered", "again")),
+    ("unknown_at_most_once", "a key without its row", with_key("key-absent", "nowhere")),
+    ("failed_left_nothing", "a refused one was done", with_key("key-refused", "again")),
+    ("none_unexpected", "nobody's task", with_more("tasks", Life("x").lives("claim ok").row())),
+    (
+        "none_unexpected",
+        "a replay of nobody's task",
+        with_more("tasks", Life("x", replay_of="y").lives("claim ok").row()),
+    ),
+    (
+        "none_unexpected",
+        "the task of a refused one",
+        with_operation("key-plain", outcome="failed"),
+    ),
+    (
+        "one_key_one_task",
+        "one task for two operations",
+        with_operation("key-again", task_id="plain"),
+    ),
+    ("one_key_one_task", "a key changed hands", with_key("key-plain", "other")),
+    ("one_key_one_task", "one task, two keys", with_key("key-late", "plain")),
+    ("one_key_one_task", "a key used twice", with_operation("key-again", key="key-plain")),
+    ("one_key_one_task", "two rows", with_more("tasks", Life("plain").lives("claim ok").row())),
+    ("rows_as_submitted", "another payload", with_row("plain", payload='{"a": 1}')),
+    ("rows_as_submitted", "another type", with_row("plain", task_type="echo")),
+    ("rows_as_submitted", "other retries", with_row("plain", max_retries=4)),
+    ("all_terminal", "still queued", with_life(Life("plain").lives(""))),
+    ("all_terminal", "still running", with_life(Life("plain").lives("claim"))),
+    (
+        "ended_as_expected",
+        "failed, should succeed",
+        with_life(Life("flaky", max_retries=0).lives("claim dead")),
+    ),
+    ("ended_as_expected", "succeeded, should fail", with_life(Life("bad").lives("claim ok"))),
+    (
+        "finished_once",
+        "succeeded twice",
+        step("plain", State.SUCCEEDED, State.SUCCEEDED, 1),
+    ),
+    ("finished_once", "revived", step("plain", State.SUCCEEDED, State.QUEUED, 1)),
+    ("finished_once", "failed after its success", with_life(Life("plain").lives("claim ok dead"))),
+    ("transitions_legal", "no such step", step("plain", State.SUCCEEDED, State.FAILED, 1)),
+    ("transitions_legal", "deleted", step("plain", State.SUCCEEDED, None, 1)),
+    ("transitions_legal", "finished unclaimed", with_life(Life("plain").lives("ok"))),
+    (
+        "transitions_legal",
+        "claimed while claimed",
+        with_life(Life("plain").lives("claim claim ok")),
+    ),
+    ("attempts_within_limit", "one too many", with_row("bad", attempts=3)),
+    ("attempts_within_limit", "none at all", with_row("plain", attempts=0)),
+    ("attempts_within_limit", "more than claims", with_row("plain", attempts=2)),
+    (
+        "attempts_within_limit",
+        "given back twice",
+        with_life(Life("returned").lives("claim back back claim ok")),
+    ),
+    ("attempts_charged", "one came from nowhere", with_row("flaky", attempts=2)),
+    (
+        "attempts_charged",
+        "a claim for nothing",
+        with_life(Life("flaky").lives("free retry claim ok")),
+    ),
+    ("attempts_charged", "refunded at the end", with_life(Life("flaky").lives("claim refund ok"))),
+    ("failures_consistent", "unrecorded", without("failures", is_of("flaky"))),
+    (
+        "failures_consistent",
+        "a success on record",
+        with_more("failures", FailedAttempt("plain", 1, 1, "retried")),
+    ),
+    (
+        "failures_consistent",
+        "twice on record",
+        with_more("failures", FailedAttempt("flaky", 1, 1, "retried")),
+    ),
+    (
+        "failures_consistent",
+        "a claim that was not",
+        with_more("failures", FailedAttempt("plain", 7, 1, "retried")),
+    ),
+    (
+        "failures_consistent",
+        "nobody's",
+        with_more("failures", FailedAttempt("x", 1, 1, "worker_lost")),
+    ),
+    ("effects_once", "twice", with_more("effect_log", LoggedEffect("once", 2, "guarded"))),
+    ("effects_once", "never", with_life(Life("once", "effect").lives("claim started ok"))),
+    (
+        "effects_once",
+        "made by a failure",
+        with_life(
+            Life("undone", "effect", TRANSACTION, max_retries=0).lives("claim started guarded dead")
+        ),
+    ),
+    (
+        "effects_once",
+        "twice before a failure",
+        with_more("effect_log", LoggedEffect("once_dead", 1, "guarded")),
+    ),
+    (
+        "effects_once",
+        "not started",
+        with_life(Life("committed", "effect", TRANSACTION).lives("claim guarded ok")),
+    ),
+    ("effects_once", "not recorded", without("effects", is_of("once"))),
+    (
+        "effects_once",
+        "recorded, not made",
+        with_more("effects", RecordedEffect("once", "other", 1)),
+    ),
+    ("effects_once", "another result", with_row("once", result='{"fence": 2}')),
+    ("started_once", "twice", with_more("effect_log", LoggedEffect("once", 2, "started"))),
+    ("started_once", "unclaimed", with_more("effect_log", LoggedEffect("once", 3, "started"))),
+    ("started_once", "nobody's", with_more("effect_log", LoggedEffect("x", 1, "started"))),
+    ("dead_letters_agree", "unlisted", without("dead_letters", is_of("bad"))),
+    ("dead_letters_agree", "no message", without("dlq_ids", is_of("bad"))),
+    ("dead_letters_agree", "two messages", with_more("dlq_ids", "bad")),
+    ("dead_letters_agree", "a message of the living", with_more("dlq_ids", "plain")),
+    ("dead_letters_agree", "a message of the replayed", with_more("dlq_ids", "killer")),
+    ("dead_letters_agree", "listed alive", with_more("dead_letters", DeadLetter("plain", True))),
+    ("dead_letters_agree", "listed twice", with_more("dead_letters", DeadLetter("bad", True))),
+    ("nothing_left", "outbox", with_more("outbox", UnsentRow("tasks", ("plain",)))),
+    ("nothing_left", "lease", with_more("claims", OpenClaim("w", ("plain",), is_expired=False))),
+    (
+        "nothing_left",
+        "queue",
+        lambda told: replace(told, ledger=replace(told.ledger, tasks_depth=2)),
+    ),
+]
+
+
+def judge(told: Told) -> tuple[Verdict, set[str]]:
+    judgement = judge_history(told.operations, told.ledger)
+    return judgement.verdict, judgement.failed
+
+
+def test_a_good_history_passes_every_check() -> None:
+    told = good_history()
+    judgement = judge_history(told.operations, told.ledger)
+    assert [check for check in judgement.checks if check.verdict is not Verdict.PASS] == []
+    assert judgement.verdict is Verdict.PASS
+    assert judgement.counts == {
+        **{"ok": 11, "failed": 1, "unknown": 2, "recovered": 1, "absent": 1},
+        **{"lost": 0, "unexpected": 0, "duplicated": 0, "stuck": 0, "double_finished": 0},
+        **{"tasks": 13, "succeeded": 9, "dead": 4, "claims": 21},
+    }
+
+
+@pytest.mark.parametrize(
+    ("check", "change"),
+    [
+        pytest.param(check, change, id=f"{check}: {what}".replace(" ", "_"))
+        for check, what, change in SABOTAGE
+    ],
+)
+def test_each_corruption_is_found_by_its_check(check: str, change: Change) -> None:
+    verdict, failed = judge(change(good_history()))
+    assert verdict is Verdict.FAIL
+    assert check in failed
+
+
+def test_every_check_is_sabotaged() -> None:
+    names = {check.__name__.removeprefix("check_") for check in CHECKS}
+    assert {check for check, _, _ in SABOTAGE} == names - {"witness_complete"}
+    judgement = judge_history([], EMPTY)
+    assert {check.name for check in judgement.checks} == names
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+@pytest.mark.parametrize(
+    ("gap", "of"),
+    [
+        pytest.param(lambda one: one.before is None, "plain", id="insert"),
+        pytest.param(lambda one: one.after is State.SUCCEEDED, "plain", id="end"),
+        pytest.param(
+            lambda one: one.before is State.QUEUED and one.fence == 2, "flaky", id="claim"
+        ),
+        pytest.param(lambda one: True, "plain", id="all"),
+    ],
+)
+def test_what_the_witness_missed_is_unknown(
+    gap: Callable[[Transition], bool], of: str, *, is_seen: bool
+) -> None:
+    told = good_history()
+    if not is_seen:
+        told = without("transitions", lambda one: one.task_id == of and gap(one))(told)
+    judgement = judge_history(told.operations, told.ledger)
+    (check,) = [one for one in judgement.checks if one.name == "witness_complete"]
+    assert check.verdict is (Verdict.PASS if is_seen else Verdict.UNKNOWN)
+
+
+def test_a_check_that_crashes_is_unknown() -> None:
+    told = with_row("once", payload="{")(good_history())
+    judgement = judge_history(told.operations, told.ledger)
+    unknown = {check.name for check in judgement.checks if check.verdict is Verdict.UNKNOWN}
+    assert unknown == {"rows_as_submitted", "effects_once"}
+    assert judgement.verdict is Verdict.UNKNOWN
+
+
+def test_no_operations_prove_nothing() -> None:
+    assert judge_history([], EMPTY).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("life", "left", "reason"),
+    [
+        ("claim", {"claims": [OpenClaim("w1", ("t",), is_expired=False)]}, "a lease of w1"),
+        ("claim", {"claims": [OpenClaim("w1", ("t",), is_expired=True)]}, "which has run out"),
+        ("claim", {}, "without any lease"),
+        ("", {"outbox": [UnsentRow("tasks", ("t",))]}, "waiting in the outbox"),
+        ("", {"outbox": [UnsentRow("tasks.dlq", ("t",))]}, "nobody remembers it"),
+        ("", {"tasks_depth": 3}, "among the 3 messages"),
+        ("", {}, "nobody remembers it"),
+    ],
+)
+def test_a_stuck_task_is_listed_with_what_can_be_seen(
+    life: str, left: dict[str, object], reason: str
+) -> None:
+    task = Life("t").lives(life)
+    ledger = replace(ledger_of([task]), **left)  # type: ignore[arg-type]
+    judgement = judge_history([task.operation(expected="SUCCEEDED")], ledger)
+    (check,) = [one for one in judgement.checks if one.name == "all_terminal"]
+    assert reason in check.detail
+    assert judgement.counts["stuck"] == 1
+
+
+UNCHARGED = st.sampled_from(["claim lost", "claim back"])
+CHARGED = st.sampled_from(["claim retry", "claim lost_alone"])
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> list[Life]:
+    """Tasks with random lives, each within its attempts."""
+    made = []
+    for number in range(draw(st.integers(1, 6))):
+        max_retries = draw(st.integers(0, 3))
+        words = draw(st.lists(UNCHARGED, max_size=3))
+        words += draw(st.lists(CHARGED, max_size=max_retries))
+        words = draw(st.permutations(words))
+        end = draw(st.sampled_from(["claim ok", "claim dead"]))
+        made.append(Life(f"t{number}", max_retries=max_retries).lives(" ".join([*words, end])))
+    return made
+
+
+def reordered(ledger: Ledger, rng: random.Random) -> Ledger:
+    """The same ledger read in another order; only each task's own steps keep theirs."""
+    steps = list(ledger.transitions)
+    owners = [one.task_id for one in steps]
+    rng.shuffle(owners)
+    queues = {owner: iter([one for one in steps if one.task_id == owner]) for owner in owners}
+
+    def mixed(name: str) -> list[object]:
+        records = list(getattr(ledger, name))
+        return rng.sample(records, len(records))
+
+    names = ("tasks", "failures", "dead_letters", "effect_log", "effects", "dlq_ids")
+    return replace(
+        ledger,
+        **{name: mixed(name) for name in names},  # type: ignore[arg-type]
+        transitions=[next(queues[owner]) for owner in owners],
+    )
+
+
+@given(lives(), st.randoms(use_true_random=False))
+@settings(max_examples=50, deadline=None)
+def test_a_valid_history_passes_in_whatever_order_it_is_read(
+    lives: list[Life], rng: random.Random
+) -> None:
+    operations = [life.operation() for life in lives]
+    rng.shuffle(operations)
+    verdict, failed = judge(Told(operations, reordered(ledger_of(lives), rng)))
+    assert (verdict, failed) == (Verdict.PASS, set())
+
+
+@given(st.sampled_from(SABOTAGE), st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+def test_one_corruption_is_found_in_whatever_order_it_is_read(
+    sabotage: tuple[str, str, Change], rng: random.Random
+) -> None:
+    check, _, change = sabotage
+    told = change(good_history())
+    told = replace(told, ledger=reordered(told.ledger, rng))
+    rng.shuffle(told.operations)
+    verdict, failed = judge(told)
+    assert verdict is Verdict.FAIL
+    assert check in failed
