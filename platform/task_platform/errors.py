@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 
 class TaskPlatformError(Exception):
     """Root of everything this package raises on purpose."""
@@ -56,11 +58,32 @@ class NotFound(ClientError):
     kind = "task-not-found"
 
 
-class KeyReused(ClientError):
+class KeyHeld(ClientError):
+    """An idempotency key forbids the submission until it expires."""
+
+    def __init__(self, detail: str, *, key_expires_at: datetime) -> None:
+        super().__init__(detail)
+        self.key_expires_at = key_expires_at
+
+
+class KeyReused(KeyHeld):
     """The idempotency key was used before with another request."""
 
     status = 422
     kind = "idempotency-key-reused"
+
+
+class TaskPruned(KeyHeld):
+    """The submission was accepted before, and its task has been removed since."""
+
+    status = 410
+    kind = "task-pruned"
+
+
+class IncompleteRequest(ClientError):
+    """The client went away before the end of its body."""
+
+    kind = "incomplete-request"
 
 
 class TransientError(TaskPlatformError):
@@ -93,6 +116,21 @@ class NonRetryable(TaskPlatformError):
 
 class InvalidResult(NonRetryable):
     """A handler returned something that is not JSON."""
+
+
+class RetryAfter(TaskPlatformError):
+    """Raised by a handler: try again after so many seconds, rather than after the back-off."""
+
+    def __init__(self, seconds: float, message: str = "") -> None:
+        super().__init__(message or "asked to be tried again later")
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[type[RetryAfter], tuple[float, str]]:
+        return type(self), (self.seconds, str(self))
+
+
+class LeaseLost(TaskPlatformError):
+    """This execution does not own its task any more: whatever it does now does not count."""
 
 
 class UnknownTaskType(TaskPlatformError):

@@ -104,9 +104,12 @@ class _EmbeddedServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
+async def serving(
+    app: ASGIApp, host: str, port: int, *, protocol: type[asyncio.Protocol] | None = None
+) -> AsyncIterator[int]:
     """Serve the app for the time of the block; yields the port.
 
+    protocol: how a connection is spoken to; uvicorn's own over httptools unless given.
     Raises ConfigurationError when the address cannot be bound.
     """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -120,7 +123,8 @@ async def serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
         uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=protocol or "httptools",
+            ws="none",
             lifespan="off",
             access_log=False,
             log_config=None,

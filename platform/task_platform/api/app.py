@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from task_platform.api import problems
 from task_platform.api.announcements import Announcements
 from task_platform.api.group_commit import GroupCommit
+from task_platform.api.http_protocol import BoundedHttpProtocol
 from task_platform.api.routes import Routes
 from task_platform.api.schemas import Edge
 from task_platform.broker.publisher import Publisher
@@ -43,6 +44,8 @@ async def application(service: Service, pool: Pool) -> AsyncIterator[FastAPI]:
     commit = GroupCommit(pool, settings, metrics, announcements)
     edge = Edge(HandlerRegistry.load(settings.handlers), settings.strict_types)
     app = FastAPI(title="Task Platform", version=version("task-platform"), description=DESCRIPTION)
+    # Otherwise `/tasks/` answers with an empty redirect.
+    app.router.redirect_slashes = False
     problems.install(app)
     Routes(pool, commit, edge, settings, metrics).install(app)
     app.router.routes.extend(service.ops_routes())
@@ -67,7 +70,9 @@ async def run_api(service: Service) -> None:
         return
     settings = service.settings
     async with application(service, pool) as app:  # noqa: SIM117 - the server ends first
-        async with serving(app, settings.api_host, settings.api_port) as port:
+        async with serving(
+            app, settings.api_host, settings.api_port, protocol=BoundedHttpProtocol
+        ) as port:
             service.readiness.set("start", met=True)
             log.info("ready", port=port)
             await service.stopping.wait()

@@ -6,6 +6,7 @@ None of them echoes raw input, names of tables, or the text of a driver's error.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -17,11 +18,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from task_platform.errors import ClientError, Overloaded, TransientError
+from task_platform.errors import ClientError, KeyHeld, Overloaded, TransientError
 
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+EXPIRES_HEADER = "Idempotency-Expires"
 RETRY_AFTER_S = 1
 MAX_POINTER = 300
 
@@ -31,10 +33,32 @@ _WITHOUT_INPUT = {
 }
 
 
+KINDS = (
+    "malformed-request",
+    "malformed-json",
+    "incomplete-request",
+    "not-found",
+    "task-not-found",
+    "method-not-allowed",
+    "request-timeout",
+    "task-pruned",
+    "body-too-large",
+    "unsupported-media-type",
+    "invalid-input",
+    "invalid-parameter",
+    "idempotency-key-reused",
+    "request-header-fields-too-large",
+    "internal",
+    "overloaded",
+    "unavailable",
+)
+PREFIX = "urn:task-platform:problem:"
+
+
 def problem(status: int, kind: str, detail: str, *, pointer: str | None = None) -> dict[str, Any]:
     """The members of a problem. kind: stable last part of its `type`."""
     members: dict[str, Any] = {
-        "type": f"urn:task-platform:problem:{kind}",
+        "type": PREFIX + kind,
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
@@ -43,6 +67,11 @@ def problem(status: int, kind: str, detail: str, *, pointer: str | None = None) 
         # It names keys that the client chose, of any length.
         members["pointer"] = pointer[:MAX_POINTER]
     return members
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC, always with microseconds. moment: in UTC."""
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def said_of(error: Mapping[str, Any]) -> str:
@@ -63,9 +92,10 @@ def problem_of(error: Exception) -> dict[str, Any]:
             return problem(500, "internal", "an unexpected error; it has been logged")
 
 
-def problem_response(members: dict[str, Any]) -> Response:
+def problem_response(members: dict[str, Any], **headers: str) -> Response:
     """The HTTP answer that carries a problem."""
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if members["status"] == 503 else None
+    if members["status"] == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
     return Response(
         msgspec.json.encode(members),
         status_code=members["status"],
@@ -80,6 +110,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(ClientError)
     @app.exception_handler(TransientError)
     async def on_our_error(_: Request, error: Exception) -> Response:
+        if isinstance(error, KeyHeld):
+            expires = {EXPIRES_HEADER: timestamp(error.key_expires_at)}
+            return problem_response(problem_of(error), **expires)
         return problem_response(problem_of(error))
 
     @app.exception_handler(RequestValidationError)

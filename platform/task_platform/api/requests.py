@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import re
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from task_platform.api.schemas import KEY_PATTERN
-from task_platform.errors import BodyTooLarge, InvalidInput, UnsupportedMediaType
+from task_platform.errors import (
+    BodyTooLarge,
+    IncompleteRequest,
+    InvalidInput,
+    UnsupportedMediaType,
+)
 
 KEY_HEADER = "idempotency-key"
+# Bare, or an RFC 8941 string. Both spell a key of 1 to 255 visible ASCII characters.
+KEY_PATTERN = r'^(?:[!#-~][!-~]{0,254}|"(?:[!#-\[\]-~]|\\["\\]){1,255}")$'
 _KEY = re.compile(KEY_PATTERN)
+_ESCAPED = re.compile(r'\\(["\\])')
 
 
 async def read_json_body(request: Request, limit: int) -> bytes:
@@ -18,31 +25,40 @@ async def read_json_body(request: Request, limit: int) -> bytes:
     media_type = request.headers.get("content-type", "application/json").partition(";")[0]
     if media_type.strip().lower() != "application/json":
         raise UnsupportedMediaType("send application/json")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("send the body as it is, without a Content-Encoding")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:20]) > limit:
         raise BodyTooLarge(f"a body may have {limit} bytes")
     chunks = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise BodyTooLarge(f"a body may have {limit} bytes")
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise BodyTooLarge(f"a body may have {limit} bytes")
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise IncompleteRequest("the body ended before its announced end") from None
     return b"".join(chunks)
 
 
-def idempotency_key(request: Request) -> str | None:
-    """The key, bare or quoted as the header's draft standard has it. Raises InvalidInput."""
+def key_from_header(request: Request) -> str | None:
+    """The key of the request's header, or None. Raises InvalidInput."""
     values = request.headers.getlist(KEY_HEADER)
     if not values:
         return None
     if len(values) > 1:
         raise InvalidInput("send one Idempotency-Key", pointer=KEY_HEADER)
-    key = values[0].strip()
-    if len(key) >= 2 and key[0] == key[-1] == '"':
-        key = key[1:-1]
-    if not _KEY.match(key):
+    return parse_key(values[0].strip(" \t"), pointer=KEY_HEADER)
+
+
+def parse_key(text: str, *, pointer: str) -> str:
+    """The key that a bare or quoted text spells. Raises InvalidInput."""
+    # `fullmatch`: `$` alone would let a line feed pass.
+    if not _KEY.fullmatch(text):
         raise InvalidInput(
-            "an Idempotency-Key has 1 to 255 visible ASCII characters", pointer=KEY_HEADER
+            "an idempotency key has 1 to 255 visible ASCII characters, bare or in quotes",
+            pointer=pointer,
         )
-    return key
+    return _ESCAPED.sub(r"\1", text[1:-1]) if text.startswith('"') else text

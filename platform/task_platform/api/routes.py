@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,12 +13,12 @@ from fastapi import APIRouter, FastAPI, Path, Query, Request
 from starlette.responses import Response
 
 from task_platform import strict_json
-from task_platform.api import schemas
+from task_platform.api import openapi, schemas
 from task_platform.api.group_commit import GroupCommit
-from task_platform.api.problems import MEDIA_TYPE, problem_of
-from task_platform.api.requests import idempotency_key, read_json_body
+from task_platform.api.problems import EXPIRES_HEADER, problem_of, timestamp
+from task_platform.api.requests import key_from_header, read_json_body
 from task_platform.domain.task import NewTask, State
-from task_platform.errors import ClientError, InvalidInput, KeyReused, NotFound, TransientError
+from task_platform.errors import ClientError, InvalidInput, KeyHeld, NotFound, TransientError
 from task_platform.metrics import ApiMetrics
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
@@ -27,21 +28,14 @@ from task_platform.storage.submissions import Created, Replayed, Submitted
 TENANT = "default"
 MAX_PAGE = 200
 
-_PROBLEM: dict[str, Any] = {"model": schemas.ProblemOut, "content": {MEDIA_TYPE: {}}}
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: _PROBLEM,
-    413: _PROBLEM,
-    415: _PROBLEM,
-    422: _PROBLEM,
-    503: _PROBLEM,
-}
-_KEY_PARAMETER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "Bare or quoted; a repeat answers 200 with the first task.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 257},
-}
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """An accepted submission as it is answered."""
+
+    status: int
+    view: dict[str, Any]
+    key_expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +60,11 @@ class Routes:
             methods=["POST"],
             status_code=201,
             summary="Submit a task",
-            responses={
-                201: {"model": schemas.TaskOut, "description": "Committed"},
-                200: {"model": schemas.TaskOut, "description": "A repeat: the task as it is now"},
-                **_PROBLEMS,
-            },
+            operation_id="post_task",
+            responses=openapi.SUBMIT,
             openapi_extra={
-                "requestBody": _body(schemas.TaskIn),
-                "parameters": [_KEY_PARAMETER],
+                "requestBody": openapi.body(schemas.TaskIn),
+                "parameters": [openapi.KEY_PARAMETER],
             },
         )
         router.add_api_route(
@@ -81,48 +72,48 @@ class Routes:
             self.post_batch,
             methods=["POST"],
             summary="Submit up to 1,000 tasks, answered item by item",
-            responses={200: {"model": schemas.BatchOut}, **_PROBLEMS},
-            openapi_extra={"requestBody": _body(schemas.BatchIn)},
+            operation_id="post_batch",
+            responses=openapi.BATCH,
+            openapi_extra={"requestBody": openapi.body(schemas.BatchIn)},
         )
         router.add_api_route(
             "/tasks/{task_id}",
             self.get_task,
             methods=["GET"],
             summary="One task as it is now",
-            responses={
-                200: {"model": schemas.TaskOut},
-                404: _PROBLEM,
-                422: _PROBLEM,
-                503: _PROBLEM,
-            },
+            operation_id="get_task",
+            responses=openapi.GET,
         )
         router.add_api_route(
             "/tasks",
             self.list_tasks,
             methods=["GET"],
             summary="Tasks, newest first",
-            responses={200: {"model": schemas.PageOut}, 422: _PROBLEM, 503: _PROBLEM},
+            operation_id="list_tasks",
+            responses=openapi.LIST,
         )
         app.include_router(router)
 
     async def post_task(self, request: Request) -> Response:
         """Commit a task; it survives anything from the moment of the answer on."""
         try:
-            key = idempotency_key(request)
+            key = key_from_header(request)
             body = await read_json_body(request, self.settings.max_body_bytes)
             task = self.edge.new_task(strict_json.loads(body), tenant=TENANT, key=key)
             outcome = await self.commit.submit(task)
-            status, view = self._settle(task, outcome)
+            settled = self._settle(task, outcome)
         except ClientError:
             self.metrics.refused.labels("client").inc()
             raise
         except TransientError:
             self.metrics.refused.labels("unavailable").inc()
             raise
-        headers = {"Location": f"/tasks/{view['id']}"}
-        if status == 200:
+        headers = {"Location": f"/tasks/{settled.view['id']}"}
+        if settled.status == 200:
             headers["Idempotency-Replayed"] = "true"
-        return _json(view, status, headers)
+        if settled.key_expires_at is not None:
+            headers[EXPIRES_HEADER] = timestamp(settled.key_expires_at)
+        return _json(settled.view, settled.status, headers)
 
     async def post_batch(self, request: Request) -> Response:
         """Commit many tasks at once. One bad item does not harm the others."""
@@ -145,11 +136,11 @@ class Routes:
     async def get_task(
         self, task_id: Annotated[UUID, Path(description="The task's id.")]
     ) -> Response:
-        """The task, its state and its result or error."""
-        task = await get_task(self.pool, tenant=TENANT, task_id=task_id)
-        if task is None:
+        """The task, its state, its result or error, and the attempts that did not succeed."""
+        detail = await get_task(self.pool, tenant=TENANT, task_id=task_id)
+        if detail is None:
             raise NotFound("no task of this id")
-        return _json(schemas.task_view(task), 200)
+        return _json(schemas.task_detail_view(detail), 200)
 
     async def list_tasks(
         self,
@@ -168,29 +159,31 @@ class Routes:
         }
         return _json(view, 200)
 
-    def _settle(self, task: NewTask, outcome: Submitted) -> tuple[int, dict[str, Any]]:
+    def _settle(self, task: NewTask, outcome: Submitted) -> _Settled:
         match outcome:
             case Created():
                 self.metrics.accepted.labels("created").inc()
-                return 201, schemas.new_task_view(task, outcome.created_at)
+                view = schemas.task_view(task.committed(outcome.created_at))
+                return _Settled(201, view, outcome.key_expires_at)
             case Replayed():
                 self.metrics.accepted.labels("replayed").inc()
-                return 200, schemas.task_view(outcome.task)
-            case KeyReused():
+                return _Settled(200, schemas.task_view(outcome.task), outcome.key_expires_at)
+            case KeyHeld():
                 raise outcome
 
     def _answer_item(
         self, task: NewTask | InvalidInput, outcome: Submitted | Exception
     ) -> dict[str, Any]:
         if isinstance(task, NewTask) and isinstance(outcome, Created | Replayed):
-            status, view = self._settle(task, outcome)
-            return {"status": status, "task": view, "error": None}
+            settled = self._settle(task, outcome)
+            return _item(settled.status, settled.key_expires_at, view=settled.view)
         assert isinstance(outcome, Exception)
         self.metrics.refused.labels(
             "client" if isinstance(outcome, ClientError) else "unavailable"
         ).inc()
         problem = problem_of(outcome)
-        return {"status": problem["status"], "task": None, "error": problem}
+        expires_at = outcome.key_expires_at if isinstance(outcome, KeyHeld) else None
+        return _item(problem["status"], expires_at, problem=problem)
 
 
 def _batch_items(value: Any) -> Sequence[Any]:
@@ -202,10 +195,20 @@ def _batch_items(value: Any) -> Sequence[Any]:
     return items
 
 
-def _body(model: type[Any]) -> dict[str, Any]:
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+def _item(
+    status: int,
+    key_expires_at: datetime | None,
+    *,
+    view: dict[str, Any] | None = None,
+    problem: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    expires_at = None if key_expires_at is None else timestamp(key_expires_at)
+    return {
+        "status": status,
+        "task": view,
+        "error": problem,
+        "idempotency_expires_at": expires_at,
+    }
 
 
 def _json(value: Any, status: int, headers: dict[str, str] | None = None) -> Response:

@@ -13,16 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from uuid_utils.compat import uuid7
 
 from task_platform import strict_json
-from task_platform.api.problems import said_of
+from task_platform.api.problems import KINDS, PREFIX, said_of, timestamp
+from task_platform.api.requests import KEY_PATTERN, parse_key
 from task_platform.domain.task import NewTask, State, Task
 from task_platform.errors import InvalidInput
 from task_platform.handlers.registry import HandlerRegistry
+from task_platform.storage.reads import MAX_FAILURES, TaskDetail
 
 M = TypeVar("M", bound=BaseModel)
 
 MAX_BATCH = 1_000
-# Visible ASCII, without the quotes that the header's structured form puts around a key.
-KEY_PATTERN = r"^[\x21\x23-\x7e]{1,255}$"
 
 TaskType = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}$")]
 IdempotencyKey = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
@@ -41,7 +41,9 @@ class TaskIn(BaseModel):
 class BatchItemIn(TaskIn):
     """One submission of a batch."""
 
-    idempotency_key: IdempotencyKey | None = None
+    idempotency_key: IdempotencyKey | None = Field(
+        None, description="As in the header: bare, or quoted as a structured string."
+    )
 
 
 class BatchIn(BaseModel):
@@ -77,6 +79,25 @@ class TaskOut(BaseModel):
     replay_of: UUID | None = Field(description="The dead task that this one repeats.")
 
 
+class FailureOut(BaseModel):
+    """An attempt that did not succeed."""
+
+    attempt: int
+    worker: str
+    started_at: datetime
+    ended_at: datetime
+    outcome: Literal["retried", "dead", "worker_lost"]
+    error: ErrorOut
+
+
+class TaskDetailOut(TaskOut):
+    """A task as it is now, and what went wrong so far."""
+
+    failures: list[FailureOut] = Field(
+        description=f"The newest {MAX_FAILURES} attempts that did not succeed, oldest first."
+    )
+
+
 class PageOut(BaseModel):
     """Tasks, newest first."""
 
@@ -87,7 +108,7 @@ class PageOut(BaseModel):
 class ProblemOut(BaseModel):
     """An error (RFC 9457)."""
 
-    type: str
+    type: str = Field(json_schema_extra={"enum": [PREFIX + kind for kind in KINDS]})
     title: str
     status: int
     detail: str
@@ -97,9 +118,12 @@ class ProblemOut(BaseModel):
 class BatchItemOut(BaseModel):
     """The answer to one submission of a batch: `task` for 200 and 201, otherwise `error`."""
 
-    status: Literal[200, 201, 422, 503]
+    status: Literal[200, 201, 410, 422, 503]
     task: TaskOut | None
     error: ProblemOut | None
+    idempotency_expires_at: datetime | None = Field(
+        description="With a key that is held: when it is free again."
+    )
 
 
 class BatchOut(BaseModel):
@@ -128,7 +152,10 @@ class Edge:
         """The same for item `index` of a batch."""
         place = f"/tasks/{index}"
         item = _validated(lambda: BatchItemIn.model_validate(raw), place)
-        return self._to_task(item, tenant, item.idempotency_key, place)
+        key = item.idempotency_key
+        if key is not None:
+            key = parse_key(key, pointer=f"{place}/idempotency_key")
+        return self._to_task(item, tenant, key, place)
 
     def _to_task(self, task: TaskIn, tenant: str, key: str | None, place: str) -> NewTask:
         payload = strict_json.dumps(task.payload)
@@ -173,33 +200,28 @@ def task_view(task: Task) -> dict[str, Any]:
         "attempts": task.attempts,
         "result": _raw(task.result),
         "error": _raw(task.error),
-        "created_at": task.created_at,
-        "due_at": task.due_at,
-        "started_at": task.started_at,
-        "finished_at": task.finished_at,
+        "created_at": timestamp(task.created_at),
+        "due_at": timestamp(task.due_at),
+        "started_at": None if task.started_at is None else timestamp(task.started_at),
+        "finished_at": None if task.finished_at is None else timestamp(task.finished_at),
         "replay_of": task.replay_of,
     }
 
 
-def new_task_view(task: NewTask, created_at: datetime) -> dict[str, Any]:
-    """A task that was committed just now, without asking the database again."""
-    return task_view(
-        Task(
-            id=task.id,
-            tenant=task.tenant,
-            task_type=task.task_type,
-            payload=task.payload,
-            max_retries=task.max_retries,
-            state=State.QUEUED,
-            attempts=0,
-            result=None,
-            error=None,
-            created_at=created_at,
-            due_at=created_at,
-            started_at=None,
-            finished_at=None,
-        )
-    )
+def task_detail_view(detail: TaskDetail) -> dict[str, Any]:
+    """A committed task with its failed attempts, ready for encoding."""
+    failures = [
+        {
+            "attempt": failure.attempt,
+            "worker": failure.worker,
+            "started_at": timestamp(failure.started_at),
+            "ended_at": timestamp(failure.ended_at),
+            "outcome": failure.outcome,
+            "error": {"type": failure.error_type, "message": failure.message},
+        }
+        for failure in detail.failures
+    ]
+    return task_view(detail.task) | {"failures": failures}
 
 
 def _raw(text: str | None) -> msgspec.Raw | None:

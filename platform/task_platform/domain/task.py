@@ -34,6 +34,24 @@ class NewTask:
     idempotency_key: str | None = None
     fingerprint: bytes = b""
 
+    def committed(self, created_at: datetime) -> Task:
+        """The task that a commit at this time has made of it."""
+        return Task(
+            id=self.id,
+            tenant=self.tenant,
+            task_type=self.task_type,
+            payload=self.payload,
+            max_retries=self.max_retries,
+            state=State.QUEUED,
+            attempts=0,
+            result=None,
+            error=None,
+            created_at=created_at,
+            due_at=created_at,
+            started_at=None,
+            finished_at=None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -56,6 +74,22 @@ class Task:
     started_at: datetime | None
     finished_at: datetime | None
     replay_of: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """An attempt that did not succeed.
+
+    outcome: `retried`, `dead` (no further attempt) or `worker_lost`.
+    """
+
+    attempt: int
+    worker: str
+    started_at: datetime
+    ended_at: datetime
+    outcome: str
+    error_type: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from task_platform.domain.task import State, Task
+from task_platform.domain.task import FailedAttempt, State, Task
 from task_platform.storage.pool import Pool, fetch
 from task_platform.storage.rows import task_from_row
 
 # Ids looked at for one page: enough to fill it in all usual cases, few enough to stay at a few
 # milliseconds when the wanted state is rare.
 SCAN_WINDOW = 5_000
+MAX_FAILURES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,21 @@ class Page:
     next_cursor: UUID | None
 
 
-async def get_task(pool: Pool, *, tenant: str, task_id: UUID) -> Task | None:
-    """The task, or None. Raises DatabaseUnavailable."""
-    rows = await fetch(pool, "get_task", tenant, task_id)
-    return task_from_row(rows[0]) if rows else None
+@dataclass(frozen=True, slots=True)
+class TaskDetail:
+    """A task, and its newest failed attempts, oldest first."""
+
+    task: Task
+    failures: tuple[FailedAttempt, ...]
+
+
+async def get_task(pool: Pool, *, tenant: str, task_id: UUID) -> TaskDetail | None:
+    """The task with its failures, or None. Raises DatabaseUnavailable."""
+    rows = await fetch(pool, "get_task", tenant, task_id, MAX_FAILURES)
+    if not rows:
+        return None
+    failures = tuple(FailedAttempt(*failure) for failure in reversed(rows[0]["failures"]))
+    return TaskDetail(task_from_row(rows[0]), failures)
 
 
 async def list_tasks(

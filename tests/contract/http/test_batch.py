@@ -27,7 +27,7 @@ async def test_every_item_is_answered_in_its_place(api: Api) -> None:
     assert [item["task"]["payload"] for item in items] == list(range(300))
     assert {item["status"] for item in items} == {201}
     found = await api.client.get(f"/tasks/{items[7]['task']['id']}")
-    assert found.json() == items[7]["task"]
+    assert found.json() == items[7]["task"] | {"failures": []}
 
 
 async def test_one_bad_item_does_not_harm_the_others(api: Api) -> None:

@@ -72,7 +72,8 @@ async def test_the_state_is_a_filter(api: Api, task_type: str) -> None:
 async def test_a_listed_task_is_the_task(api: Api, task_type: str) -> None:
     (task_id,) = await submit(api, task_type, 1)
     page = (await api.client.get("/tasks", params={"task_type": task_type})).json()
-    assert page["items"] == [(await api.client.get(f"/tasks/{task_id}")).json()]
+    (listed,) = page["items"]
+    assert (await api.client.get(f"/tasks/{task_id}")).json() == listed | {"failures": []}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,15 @@
 -- name: get_task
--- One task of a tenant.
--- $1 tenant text, $2 id uuid
-select * from tasks where tenant = $1 and id = $2;
+-- One task of a tenant, and its newest attempts that did not succeed, newest first.
+-- $1 tenant text, $2 id uuid, $3 most_failures bigint
+select t.*, array(
+    select row (attempt, worker, started_at, ended_at, outcome, error_type, message)
+    from attempt_failures
+    where task_id = t.id
+    order by fence desc
+    limit $3
+) as failures
+from tasks t
+where t.tenant = $1 and t.id = $2;
 
 -- name: list_tasks
 -- Newest first, within one bounded window of ids, so that a rare state never scans all history.

@@ -19,6 +19,7 @@ returning id as outbox_id, task_ids, due_at as created_at;
 -- The same for a batch in which some tasks carry an idempotency key (each key at most once).
 -- A task whose key is taken is not inserted; an expired key is taken over.
 -- $1 to $6 as above, $7 keys text[] (null: none), $8 fingerprints bytea[], $9 key_ttl_s float8
+-- Returns also when its keys will expire.
 with input as materialized (
     select *
     from unnest(
@@ -49,12 +50,15 @@ insert into outbox (queue, task_ids, due_at, available_at)
 select 'tasks', array_agg(id), now(), now() + $6::float8 * interval '1 second'
 from new_tasks
 having count(*) > 0
-returning id as outbox_id, task_ids, due_at as created_at;
+returning id as outbox_id, task_ids, due_at as created_at,
+    now() + $9::float8 * interval '1 second' as keys_expire_at;
 
--- name: find_keyed_tasks
--- The tasks that hold these idempotency keys, as they are now.
+-- name: find_key_holders
+-- What holds these idempotency keys: the tasks as they are now, or nulls where a key outlived its
+-- task. An expired key without a task holds nothing.
 -- $1 tenants text[], $2 keys text[]
-select k.key, k.fingerprint, t.*
+select k.tenant as key_tenant, k.key, k.fingerprint, k.expires_at, t.*
 from unnest($1::text[], $2::text[]) as wanted (tenant, key)
 join idempotency_keys k using (tenant, key)
-join tasks t on t.id = k.task_id;
+left join tasks t on t.id = k.task_id
+where t.id is not null or k.expires_at > now();

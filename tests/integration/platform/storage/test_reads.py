@@ -34,8 +34,10 @@ async def all_ids(
 
 async def test_a_task_is_found_by_its_tenant_only(pool: Pool) -> None:
     (task_id,) = await submitted_ids(pool, payload={"a": [1, None]})
-    task = await get_task(pool, tenant="default", task_id=task_id)
-    assert task is not None
+    detail = await get_task(pool, tenant="default", task_id=task_id)
+    assert detail is not None
+    task = detail.task
+    assert detail.failures == ()
     assert (task.id, task.payload, task.state) == (task_id, '{"a":[1,null]}', State.QUEUED)
     assert await get_task(pool, tenant="other", task_id=task_id) is None
 
