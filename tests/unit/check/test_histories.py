@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -37,6 +39,7 @@ from .histories import (
 )
 
 Change = Callable[[Told], Told]
+REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "checker.md"
 TRANSACTION = {"via": "transaction"}
 
 
@@ -216,6 +219,14 @@ def test_every_check_is_sabotaged() -> None:
     assert {check for check, _, _ in SABOTAGE} == names - {"witness_complete"}
     judgement = judge_history([], EMPTY)
     assert {check.name for check in judgement.checks} == names
+
+
+def test_the_reference_says_what_each_check_proves() -> None:
+    page = REFERENCE.read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert documented == [check.__name__.removeprefix("check_") for check in CHECKS]
+    for count in judge_history([], EMPTY).counts:
+        assert f"`{count}`" in page
 
 
 @pytest.mark.parametrize("is_seen", [True, False])
