@@ -1,11 +1,68 @@
-"""Structured logs: one JSON object a line, on stderr, secrets never in them."""
+"""Structured logs: one JSON object a line, on stderr, secrets never in them; quiet in an outage."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from time import monotonic
 
 import structlog
+
+log = structlog.get_logger()
+
+REPEAT_AFTER_S = 30.0
+
+
+class Outage:
+    """Trouble that many may meet and each meets again at every retry, told in a few lines.
+
+    The first complaint is logged at once, later ones together every 30 s, and when nobody is in
+    trouble any more one line says how long it lasted. Trouble that comes and goes is no reason to
+    say more than that.
+    """
+
+    def __init__(self, event: str) -> None:
+        self._event = event
+        self._in_trouble: set[str] = set()
+        self._complaints = 0
+        self._since = 0.0
+        self._quiet_until = 0.0
+        self._is_told = False
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody is in trouble."""
+        return bool(self._in_trouble)
+
+    def complain(self, error: BaseException | str, *, by: str) -> None:
+        """Note that `by` (a fixed word for the part of the process) is in trouble."""
+        now = monotonic()
+        if not self._in_trouble:
+            self._since, self._complaints, self._is_told = now, 0, False
+        self._in_trouble.add(by)
+        self._complaints += 1
+        if now >= self._quiet_until:
+            self._quiet_until = now + REPEAT_AFTER_S
+            self._is_told = True
+            log.warning(
+                self._event,
+                waiting=sorted(self._in_trouble),
+                error=str(error)[:200] or type(error).__name__,
+                complaints=self._complaints,
+                for_s=round(now - self._since, 1),
+            )
+
+    def over(self, *, by: str) -> None:
+        """Note that `by` is out of trouble, if it was in any."""
+        if by not in self._in_trouble:
+            return
+        self._in_trouble.discard(by)
+        if not self._in_trouble and self._is_told:
+            log.info(
+                f"over: {self._event}",
+                lasted_s=round(monotonic() - self._since, 1),
+                complaints=self._complaints,
+            )
 
 
 def configure_logging(level: str, *, process: str) -> None:

@@ -23,6 +23,8 @@ UNKNOWN = "unknown"
 SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
+# Why a worker stopped consuming although nobody told it to.
+CONSUMER_LOSSES = ("cancelled", "closed", "ack_timeout", "forgotten", "silent")
 BATCH_SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000)
 
 
@@ -136,11 +138,30 @@ class WorkerMetrics:
         self.given_back = Counter(
             "worker_tasks_given_back_total", "Claimed tasks returned unrun", registry=registry
         )
+        self.handed_on = Counter(
+            "worker_deliveries_handed_on_total",
+            "Unclaimed deliveries announced again for other workers, which were idle",
+            registry=registry,
+        )
         self.leases_lost = Counter(
             "worker_leases_lost_total", "Claims that ran out before their end", registry=registry
         )
         self.reconnects = Counter(
             "worker_consumer_starts_total", "Times this worker began consuming", registry=registry
+        )
+        self.consumer_lost = Counter(
+            "worker_consumer_lost_total",
+            "Times this worker stopped consuming without being told to",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in CONSUMER_LOSSES:
+            self.consumer_lost.labels(reason)
+        self.handler_connection_wait = Histogram(
+            "worker_handler_connection_wait_seconds",
+            "From a handler's wish for a database connection to having it",
+            buckets=SECONDS,
+            registry=registry,
         )
         self.in_flight = Gauge(
             "worker_tasks_in_flight", "Deliveries not yet acknowledged", registry=registry
@@ -200,5 +221,5 @@ class RelayMetrics:
         self.loop_errors = Counter(
             "relay_loop_errors_total", "Passes that failed", ["loop"], registry=registry
         )
-        for loop in ("outbox", "leases", "reannounce", "age"):
+        for loop in ("outbox", "leases", "reannounce", "age", "broker"):
             self.loop_errors.labels(loop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -24,11 +25,14 @@ from starlette.types import ASGIApp
 from task_platform.errors import ConfigurationError, DatabaseUnavailable
 from task_platform.logs import configure_logging
 from task_platform.metrics import new_registry
-from task_platform.settings import Settings
+from task_platform.settings import Settings, unknown_variables
+from task_platform.storage.health import DatabaseProbe
 from task_platform.storage.migrate import is_current
-from task_platform.storage.pool import Pool, open_pool
+from task_platform.storage.pool import OUTAGE, Pool, close_pool, open_pool
 
 log = structlog.get_logger()
+
+DATABASE_EVERY_S = 1.0
 
 
 @dataclass
@@ -50,6 +54,7 @@ class Service:
     """What a process is given to live by.
 
     stopping: set on SIGTERM or SIGINT.
+    pool: the database, once there is one with a current schema; then has_database is set.
     """
 
     name: str
@@ -59,6 +64,8 @@ class Service:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     scraped: asyncio.Event = field(default_factory=asyncio.Event)
     was_ever_scraped: bool = False
+    pool: Pool | None = None
+    has_database: asyncio.Event = field(default_factory=asyncio.Event)
 
     def ops_routes(self) -> list[Route]:
         """`/healthz` (alive), `/readyz` (able to do its work now) and `/metrics`."""
@@ -132,36 +139,91 @@ async def serving(
             timeout_graceful_shutdown=5,
         )
     )
-    task = asyncio.create_task(server.serve(sockets=[listener]))
+
+    async def serve() -> None:
+        await server.serve(sockets=[listener])
+        if not server.should_exit:
+            raise RuntimeError("the server ended by itself")
+
+    task = asyncio.create_task(serve())
     try:
-        yield listener.getsockname()[1]
+        async with ending_with(task):
+            yield listener.getsockname()[1]
     finally:
         server.should_exit = True
         await task
         listener.close()
 
 
+@asynccontextmanager
+async def ending_with(task: asyncio.Task[None]) -> AsyncIterator[None]:
+    """A block that does not outlive the task beside it: it fails with what that fails with."""
+    block = asyncio.current_task()
+    assert block is not None
+
+    def failed(task: asyncio.Task[None]) -> BaseException | None:
+        return task.exception() if task.done() and not task.cancelled() else None
+
+    def end_block(task: asyncio.Task[None]) -> None:
+        if failed(task) is not None:
+            block.cancel()
+
+    task.add_done_callback(end_block)
+    try:
+        yield
+    except asyncio.CancelledError:
+        error = failed(task)
+        if error is None:
+            raise
+        block.uncancel()
+        raise error from None
+    finally:
+        task.remove_done_callback(end_block)
+
+
 async def database_when_current(service: Service, *, size: int | None = None) -> Pool | None:
     """A pool on a database whose schema is current; None when told to stop while waiting."""
     service.readiness.set("database", met=False)
-    complaint = ""
     while not service.stopping.is_set():
         pool = None
         try:
             pool = await open_pool(service.settings, process=service.name, size=size)
             if await is_current(pool):
+                service.pool = pool
+                service.has_database.set()
                 service.readiness.set("database", met=True)
+                OUTAGE.over(by="start")
                 return pool
             reason = "the schema is not migrated yet: run `task-platform migrate`"
         except DatabaseUnavailable as error:
             reason = str(error)
         if pool is not None:
-            await pool.close()
-        if reason != complaint:
-            log.warning("waiting for the database", reason=reason)
-            complaint = reason
+            await close_pool(pool)
+        OUTAGE.complain(reason, by="start")
         await stopped_within(service, 0.5)
     return None
+
+
+async def watch_database(service: Service) -> None:
+    """Keep the condition `database` of readiness true to the facts, until cancelled."""
+    await service.has_database.wait()
+    probe = DatabaseProbe(service.settings, process=service.name)
+    try:
+        while True:
+            try:
+                await probe.ask()
+            except DatabaseUnavailable as error:
+                service.readiness.set("database", met=False)
+                OUTAGE.complain(error, by="readiness")
+                if service.pool is not None:
+                    # Idle connections may be as dead as this one: the next to need one opens it.
+                    await service.pool.expire_connections()
+            else:
+                service.readiness.set("database", met=True)
+                OUTAGE.over(by="readiness")
+            await asyncio.sleep(DATABASE_EVERY_S)
+    finally:
+        probe.close()
 
 
 async def stopped_within(service: Service, seconds: float) -> bool:
@@ -213,6 +275,21 @@ async def run(
     _stop_on_signals(service)
     started = monotonic()
     log.info("starting", settings=settings.printable())
+    for variable, nearest in unknown_variables(os.environ):
+        log.warning("unknown variable is ignored", variable=variable, nearest=nearest)
+    watching = asyncio.create_task(watch_database(service))
+    try:
+        async with ending_with(watching):
+            await _served(service, work, ops=ops)
+    finally:
+        await cancelled(watching)
+    log.info("stopped", after_s=round(monotonic() - started, 1))
+
+
+async def _served(
+    service: Service, work: Callable[[Service], Awaitable[None]], *, ops: bool
+) -> None:
+    settings = service.settings
     if ops:
         app = Starlette(routes=service.ops_routes())
         async with serving(app, settings.ops_host, settings.ops_port) as port:
@@ -221,4 +298,3 @@ async def run(
             await service.await_last_scrape()
     else:
         await work(service)
-    log.info("stopped", after_s=round(monotonic() - started, 1))

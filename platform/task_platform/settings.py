@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -21,13 +23,14 @@ from task_platform.errors import ConfigurationError
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Wait = Annotated[float, Field(ge=0, le=86_400)]
 
+PREFIX = "TASK_PLATFORM_"
 _SCHEMES = {"database_url": ("postgresql", "postgres"), "amqp_url": ("amqp", "amqps")}
 
 
 class Settings(BaseSettings):
     """One process's settings. A bad value stops the process with a message naming the variable."""
 
-    model_config = SettingsConfigDict(env_prefix="TASK_PLATFORM_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     database_url: SecretStr = Field(
         SecretStr("postgresql://task_platform@127.0.0.1:5432/task_platform"),
@@ -39,7 +42,7 @@ class Settings(BaseSettings):
         SecretStr("amqp://guest:guest@127.0.0.1:5672/"), description="RabbitMQ, vhost included."
     )
     broker_heartbeat_s: int = Field(
-        10, ge=1, le=600, description="AMQP heartbeat; a dead link is noticed after about three."
+        5, ge=1, le=600, description="AMQP heartbeat; a dead link is noticed within three."
     )
     publish_timeout_s: Seconds = Field(5.0, description="Longest wait for a batch's confirms.")
     queue_type: Literal["quorum", "classic"] = Field(
@@ -67,6 +70,12 @@ class Settings(BaseSettings):
     )
 
     worker_concurrency: int = Field(10, ge=1, le=1_000, description="Handlers running at once.")
+    handler_pool_size: int = Field(
+        4, ge=1, le=100, description="Connections of one worker's handlers, opened when needed."
+    )
+    max_result_bytes: int = Field(
+        1_000_000, ge=1_000, le=100_000_000, description="Largest result of a task."
+    )
     handlers: str = Field("", description="Modules with handlers of your own, comma-separated.")
     lease_s: Seconds = Field(10.0, description="A claim's time limit.")
     renew_s: Seconds = Field(3.0, description="How often a worker renews its leases.")
@@ -128,3 +137,16 @@ def load_settings() -> Settings:
             for e in error.errors()
         )
         raise ConfigurationError(problems) from None
+
+
+def unknown_variables(environment: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Names that look like settings and are none, each with the nearest known one.
+
+    They are ignored, because a newer or older version may know them; a typing error should be
+    noticed all the same.
+    """
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    for name in sorted(environment):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            (nearest,) = get_close_matches(name.upper(), known, n=1, cutoff=0.0)
+            yield name, nearest

@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-import structlog
 
 from task_platform.announcer import announce
 from task_platform.broker import topology
@@ -15,10 +14,8 @@ from task_platform.errors import DatabaseUnavailable
 from task_platform.metrics import ApiMetrics
 from task_platform.settings import Settings
 from task_platform.storage.outbox import OutboxRow, release_outbox_rows
-from task_platform.storage.pool import Pool
+from task_platform.storage.pool import OUTAGE, Pool
 from task_platform.storage.submissions import Committed
-
-log = structlog.get_logger()
 
 # Tasks remembered while the broker is slow; beyond it the relay takes over.
 _MAX_WAITING = 50_000
@@ -78,7 +75,10 @@ class Announcements:
             try:
                 await release_outbox_rows(self._pool, row_ids, in_s=grace_s)
             except DatabaseUnavailable as error:
-                log.warning("rows may be announced twice", error=str(error)[:200])
+                # Rows may be announced twice.
+                OUTAGE.complain(error, by="rows to keep")
+            else:
+                OUTAGE.over(by="rows to keep")
 
     async def _announce_round(self) -> None:
         rows: list[OutboxRow] = []
@@ -98,6 +98,9 @@ class Announcements:
             )
             self._metrics.announced.inc(sent)
         except DatabaseUnavailable as error:
-            log.warning("announced, but not noted", error=str(error)[:200])
+            # Announced, but not noted: the relay announces these again.
+            OUTAGE.complain(error, by="announcements")
+        else:
+            OUTAGE.over(by="announcements")
         finally:
             self._sending = ()

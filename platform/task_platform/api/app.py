@@ -20,7 +20,7 @@ from task_platform.broker.publisher import Publisher
 from task_platform.handlers.registry import HandlerRegistry
 from task_platform.metrics import ApiMetrics
 from task_platform.service import Service, cancelled, database_when_current, serving
-from task_platform.storage.pool import Pool
+from task_platform.storage.pool import Pool, close_pool
 
 log = structlog.get_logger()
 
@@ -78,4 +78,4 @@ async def run_api(service: Service) -> None:
             await service.stopping.wait()
             service.readiness.set("drain", met=False)
             await service.await_last_scrape()
-    await pool.close()
+    await close_pool(pool)

@@ -14,21 +14,23 @@ from time import monotonic
 from uuid import UUID
 
 import aiormq
-import structlog
 from aiormq.abc import AbstractConnection
 from aiormq.channel import Channel
 from pamqp.commands import Basic
 
 from task_platform import wire
-from task_platform.broker import client
+from task_platform.broker import client, topology
 from task_platform.errors import BrokerUnavailable, ConfigurationError
+from task_platform.logs import Outage
 from task_platform.settings import Settings
-
-log = structlog.get_logger()
 
 # Confirms asked for at once: enough to keep the broker's disk busy, few enough for one deadline.
 PIPELINE = 500
-_MAX_BACKOFF_S = 5.0
+# A link over which nothing was confirmed for so long is asked whether it still stands.
+PROBE_AFTER_S = 3.0
+_MAX_BACKOFF_S = 3.0
+# Names no queue: the broker confirms such a message and forgets it.
+_NOWHERE = "task-platform.probe"
 
 
 class Publisher:
@@ -41,6 +43,9 @@ class Publisher:
         self._channel: Channel | None = None
         self._failures = 0
         self._retry_at = 0.0
+        self._confirmed_at = -PROBE_AFTER_S
+        self._must_confirm = False
+        self._outage = Outage("publishing fails")
         self._lock = asyncio.Lock()
 
     @property
@@ -63,13 +68,36 @@ class Publisher:
                 break
         return confirmed
 
+    async def probe(self) -> bool:
+        """Whether publishing works now, found out without sending anything that counts.
+
+        A link in use needs no proof; an idle one has to answer; and after a time-out (the broker
+        blocks publishers while it is short of memory or disk) only a confirm will do.
+        """
+        if self.is_connected and monotonic() - self._confirmed_at < PROBE_AFTER_S:
+            return True
+        if self._must_confirm:
+            return bool(await self._publish_chunk(_NOWHERE, [UUID(int=0)], mandatory=False))
+        try:
+            async with self._lock:
+                channel = await self._open_channel()
+            await client.queue_depth(channel, topology.TASKS)
+        except (BrokerUnavailable, ConfigurationError) as error:
+            self._note_failure(error)
+            await self.close()
+            return False
+        self._note_success()
+        return True
+
     async def close(self) -> None:
         """Let the connection go."""
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             await client.close(connection)
 
-    async def _publish_chunk(self, queue: str, task_ids: Sequence[UUID]) -> set[UUID]:
+    async def _publish_chunk(
+        self, queue: str, task_ids: Sequence[UUID], *, mandatory: bool = True
+    ) -> set[UUID]:
         confirmed: set[UUID] = set()
 
         async def publish_one(channel: Channel, task_id: UUID) -> None:
@@ -77,7 +105,7 @@ class Publisher:
                 wire.encode_message(task_id),
                 routing_key=queue,
                 properties=Basic.Properties(delivery_mode=2, content_type=wire.CONTENT_TYPE),
-                mandatory=True,
+                mandatory=mandatory,
                 wait=False,
             )
             confirmed.add(task_id)
@@ -94,8 +122,9 @@ class Publisher:
                 )
         except (BrokerUnavailable, ConfigurationError) as error:
             self._note_failure(error)
-        except TimeoutError as error:
-            self._note_failure(error)
+        except TimeoutError:
+            self._must_confirm = True
+            self._note_failure(TimeoutError("no confirm in time"))
             await self.close()
         failed = next((outcome for outcome in outcomes if outcome is not None), None)
         if failed is not None:
@@ -103,6 +132,9 @@ class Publisher:
             # declares the queues again.
             self._note_failure(failed)
             await self.close()
+        elif len(confirmed) == len(task_ids):
+            self._must_confirm = False
+            self._note_success()
         return confirmed
 
     async def _open_channel(self) -> Channel:
@@ -114,11 +146,13 @@ class Publisher:
         self._connection = await client.connect(self._settings, name=self._name)
         channel = await client.open_channel(self._connection)
         await client.declare_all(channel, self._settings)
-        if self._failures:
-            log.info("publisher connected again", after_failures=self._failures)
-        self._failures = 0
         self._channel = channel
         return channel
+
+    def _note_success(self) -> None:
+        self._failures = 0
+        self._confirmed_at = monotonic()
+        self._outage.over(by=self._name)
 
     def _note_failure(self, error: BaseException) -> None:
         if monotonic() < self._retry_at:
@@ -127,4 +161,4 @@ class Publisher:
         returned = isinstance(error, aiormq.exceptions.DeliveryError)
         pause = 0.0 if returned else min(_MAX_BACKOFF_S, 0.1 * 2 ** min(self._failures, 10))
         self._retry_at = monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-        log.warning("publishing failed", error=type(error).__name__, detail=str(error)[:200])
+        self._outage.complain(f"{type(error).__name__}: {error}", by=self._name)

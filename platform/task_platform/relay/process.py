@@ -9,12 +9,13 @@ import structlog
 
 from task_platform.announcer import announce
 from task_platform.broker.publisher import Publisher
-from task_platform.errors import TaskPlatformError
+from task_platform.errors import DatabaseUnavailable, TaskPlatformError
+from task_platform.logs import Outage
 from task_platform.metrics import RelayMetrics
 from task_platform.relay.reannounce import Reannouncer
 from task_platform.service import Service, database_when_current, stopped_within
 from task_platform.storage import claims, outbox
-from task_platform.storage.pool import Pool
+from task_platform.storage.pool import OUTAGE, Pool, close_pool
 
 log = structlog.get_logger()
 
@@ -22,6 +23,7 @@ _ROWS_PER_ROUND = 100
 # A relay that dies with rows leaves them hidden for so long.
 _HIDE_S = 30.0
 _AGE_EVERY_S = 0.5
+_BROKER_EVERY_S = 1.0
 
 
 async def run_relay(service: Service) -> None:
@@ -30,11 +32,12 @@ async def run_relay(service: Service) -> None:
     if pool is None:
         return
     relay = Relay(service, pool)
+    service.readiness.set("broker", met=False)
     service.readiness.set("start", met=True)
     try:
         await relay.run()
     finally:
-        await pool.close()
+        await close_pool(pool)
 
 
 class Relay:
@@ -49,6 +52,7 @@ class Relay:
         self._pool = pool
         self._metrics = RelayMetrics(service.registry)
         self._publisher = Publisher(service.settings, name="relay")
+        self._outage = Outage("passes fail")
         self._reannouncer = Reannouncer(pool, service.settings, self._metrics)
 
     async def run(self) -> None:
@@ -61,6 +65,7 @@ class Relay:
                 self._loop("reannounce", settings.reannounce_age_s / 4, self._reannouncer.run_pass)
             )
             group.create_task(self._loop("age", _AGE_EVERY_S, self._measure_age))
+            group.create_task(self._loop("broker", _BROKER_EVERY_S, self._probe_broker))
         await self._reannouncer.close()
         await self._publisher.close()
 
@@ -68,18 +73,18 @@ class Relay:
         self, name: str, every_s: float, one_pass: Callable[[], Awaitable[bool]]
     ) -> None:
         """Repeat a pass; it says whether there is more to do at once."""
-        complaint = ""
         while not self._service.stopping.is_set():
             has_more = False
             try:
                 async with asyncio.timeout(6 * self._settings.database_timeout_s):
                     has_more = await one_pass()
-                complaint = ""
             except (TaskPlatformError, TimeoutError) as error:
                 self._metrics.loop_errors.labels(name).inc()
-                if str(error) != complaint:
-                    complaint = str(error)
-                    log.warning("a pass failed", loop=name, error=complaint[:200])
+                outage = OUTAGE if isinstance(error, DatabaseUnavailable) else self._outage
+                outage.complain(error, by=name)
+            else:
+                OUTAGE.over(by=name)
+                self._outage.over(by=name)
             if not has_more:
                 await stopped_within(self._service, every_s)
 
@@ -95,6 +100,10 @@ class Relay:
         )
         self._metrics.announced.inc(sent)
         return remaining == 0 and len(rows) == _ROWS_PER_ROUND
+
+    async def _probe_broker(self) -> bool:
+        self._service.readiness.set("broker", met=await self._publisher.probe())
+        return False
 
     async def _measure_age(self) -> bool:
         # In a loop of its own: rows that wait hidden for their next try are old all the same.

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import asyncpg
-import structlog
+from asyncpg.pool import PoolConnectionProxy
 
 from task_platform.errors import BadData, DatabaseUnavailable, TransientError
+from task_platform.logs import Outage
 from task_platform.settings import Settings
 from task_platform.storage.queries import sql
-
-log = structlog.get_logger()
 
 T = TypeVar("T")
 Pool = asyncpg.Pool
@@ -29,12 +30,25 @@ _UNAVAILABLE = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.PostgresSystemError,
     OSError,
     TimeoutError,
 )
 # Longest wait for a free connection: longer means overload, and the caller should hear of it.
 POOL_WAIT_S = 5.0
+RELEASE_TIMEOUT_S = 2.0
+CLOSE_TIMEOUT_S = 5.0
 _MAX_PAUSE_S = 2.0
+# The server ends a statement that takes too long; one that is not even ended by then has lost its
+# server.
+_SILENCE_S = 1.0
+# A link that swallows everything is given up after about 11 s, at both of its ends.
+_KEEPALIVE_IDLE_S, _KEEPALIVE_EVERY_S, _KEEPALIVE_TRIES = 5, 2, 3
+_UNACKNOWLEDGED_S = 10
+
+# What every part of this process that needs the database complains to.
+OUTAGE = Outage("the database does not answer")
 
 _CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
@@ -63,16 +77,47 @@ async def open_pool(settings: Settings, *, process: str, size: int | None = None
             settings.database_url.get_secret_value(),
             min_size=1,
             max_size=size or settings.database_pool_size,
-            command_timeout=settings.database_timeout_s,
-            timeout=settings.database_timeout_s,
+            command_timeout=settings.database_timeout_s + _SILENCE_S,
+            timeout=POOL_WAIT_S,
             max_inactive_connection_lifetime=0,
+            init=_watch_link,
             server_settings={
                 "application_name": f"task-platform {process}",
                 "jit": "off",
                 "timezone": "UTC",
+                "statement_timeout": f"{settings.database_timeout_s * 1_000:.0f}",
                 "idle_in_transaction_session_timeout": "30s",
+                "tcp_keepalives_idle": str(_KEEPALIVE_IDLE_S),
+                "tcp_keepalives_interval": str(_KEEPALIVE_EVERY_S),
+                "tcp_keepalives_count": str(_KEEPALIVE_TRIES),
             },
         )
+
+
+async def close_pool(pool: Pool) -> None:
+    """Close a pool in bounded time, whatever state its connections are in."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await pool.close()
+    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        pool.terminate()
+
+
+@asynccontextmanager
+async def acquired(pool: Pool) -> AsyncIterator[PoolConnectionProxy]:
+    """A connection for the time of the block, waited for `POOL_WAIT_S` at most.
+
+    One that fell silent is thrown away at once: asking it to cancel or to roll back would only wait
+    for the same silence again. Its server ends what it was doing by its own time limit.
+    """
+    connection = await pool.acquire(timeout=POOL_WAIT_S)
+    try:
+        yield connection
+    except TimeoutError:
+        connection.terminate()
+        raise
+    finally:
+        await pool.release(connection, timeout=RELEASE_TIMEOUT_S)
 
 
 async def fetch(pool: Pool, name: str, *args: Any) -> list[asyncpg.Record]:
@@ -83,7 +128,7 @@ async def fetch(pool: Pool, name: str, *args: Any) -> list[asyncpg.Record]:
 
     async def once() -> list[asyncpg.Record]:
         with translated_errors():
-            async with pool.acquire(timeout=POOL_WAIT_S) as connection:
+            async with acquired(pool) as connection:
                 return await connection.fetch(sql(name), *args)
 
     return await repeated_on_conflict(once)
@@ -109,8 +154,29 @@ async def until_available(statement: Callable[[], Awaitable[T]], *, waiting: str
     pause_s = 0.05
     while True:
         try:
-            return await statement()
+            answer = await statement()
         except DatabaseUnavailable as error:
-            log.warning(f"{waiting} for the database", error=str(error)[:200])
+            OUTAGE.complain(error, by=waiting)
             await asyncio.sleep(pause_s)
             pause_s = min(_MAX_PAUSE_S, pause_s * 2)
+        else:
+            OUTAGE.over(by=waiting)
+            return answer
+
+
+async def _watch_link(connection: asyncpg.Connection) -> None:
+    """Let the kernel find out that the other end of a connection has vanished."""
+    link = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+    if link is None or link.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    # The loop's own socket object cannot be configured, a second one on the same link can.
+    with socket.socket(fileno=os.dup(link.fileno())) as own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (
+            ("TCP_KEEPIDLE", _KEEPALIVE_IDLE_S),
+            ("TCP_KEEPINTVL", _KEEPALIVE_EVERY_S),
+            ("TCP_KEEPCNT", _KEEPALIVE_TRIES),
+            ("TCP_USER_TIMEOUT", _UNACKNOWLEDGED_S * 1_000),
+        ):
+            if hasattr(socket, option):  # not every system has each of them
+                own.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

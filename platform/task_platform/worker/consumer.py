@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from time import monotonic
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from task_platform import wire
 from task_platform.broker import client, topology
 from task_platform.domain.deliveries import AckLedger
 from task_platform.errors import BrokerUnavailable, ConfigurationError
+from task_platform.logs import Outage
 from task_platform.metrics import WorkerMetrics
 from task_platform.settings import Settings
 from task_platform.worker.work import Delivery
@@ -28,9 +30,22 @@ from task_platform.worker.work import Delivery
 log = structlog.get_logger()
 
 WATCH_EVERY_S = 1.0
-STALLED_AFTER_S = 10.0
-_MAX_BACKOFF_S = 5.0
+# A link that brought nothing for so long is asked whether it still stands.
+PROBE_AFTER_S = 3.0
+PROBE_TIMEOUT_S = 4.0
+# Every so many such questions the consumer is made anew: a queue that was deleted and is there
+# again at once may have forgotten this consumer without a word, while others keep it empty.
+RENEW_EVERY = 3
+_MAX_BACKOFF_S = 3.0
 _NO_TASK = UUID(int=0)
+
+
+class ConsumerLost(BrokerUnavailable):
+    """This worker consumed, and does no longer. reason: one of `metrics.CONSUMER_LOSSES`."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class Consumer:
@@ -62,6 +77,7 @@ class Consumer:
         self._is_cancelled = asyncio.Event()
         self._is_stopped = False
         self._last_delivery = monotonic()
+        self._outage = Outage("not consuming")
         self._lock = asyncio.Lock()
         self.arrived = asyncio.Event()
         metrics.in_flight.set_function(lambda: self._ledger.unacknowledged)
@@ -77,7 +93,9 @@ class Consumer:
                     failures = 0
                     await self._watch(connection)
             except (BrokerUnavailable, ConfigurationError) as error:
-                log.warning("not consuming", error=str(error)[:200], failures=failures)
+                if isinstance(error, ConsumerLost):
+                    self._metrics.consumer_lost.labels(error.reason).inc()
+                self._outage.complain(error, by="consumer")
             finally:
                 self._forget_channel()
             failures += 1
@@ -90,6 +108,31 @@ class Consumer:
         if not self._inbox:
             self.arrived.clear()
         return taken
+
+    def waiting(self, *, since: float) -> int:
+        """How many deliveries nobody has taken since this monotonic instant, or longer."""
+        return sum(delivery.arrived_mono <= since for delivery in self._inbox)
+
+    def take_last(self, count: int, *, since: float) -> list[Delivery]:
+        """Up to `count` deliveries that have waited since this instant; the last to be started."""
+        last_first = reversed(self._inbox)
+        old = (delivery for delivery in last_first if delivery.arrived_mono <= since)
+        taken = list(islice(old, count))
+        for delivery in taken:
+            self._inbox.remove(delivery)
+        if not self._inbox:
+            self.arrived.clear()
+        return taken
+
+    async def depth(self) -> client.QueueDepth | None:
+        """What is ready in the queue, and how many consume it; None while this cannot be told."""
+        channel = self._channel
+        if channel is None:
+            return None
+        try:
+            return await client.queue_depth(channel, topology.TASKS)
+        except BrokerUnavailable:
+            return None
 
     def put_back(self, delivery: Delivery) -> None:
         """Offer a delivery again that was taken too early."""
@@ -128,11 +171,7 @@ class Consumer:
             if self._channel is None:
                 return
             try:
-                with client.translated_errors():
-                    await self._channel.basic_cancel(
-                        self._consumer_tag, timeout=client.CONNECT_TIMEOUT_S
-                    )
-                    await self._consume(self._channel)
+                await self._consume_anew(self._channel)
             except BrokerUnavailable as error:
                 log.warning("could not change the prefetch", error=str(error)[:200])
                 self._is_cancelled.set()
@@ -162,10 +201,12 @@ class Consumer:
             self._ledger = AckLedger()
             self._is_cancelled.clear()
             with client.translated_errors():
-                await self._consume(channel)
+                async with asyncio.timeout(client.CONNECT_TIMEOUT_S):
+                    await self._consume(channel)
             self._channel = channel
         self._last_delivery = monotonic()
         self._metrics.reconnects.inc()
+        self._outage.over(by="consumer")
         self._on_change(True)
         log.info("consuming", prefetch=self._prefetch, generation=self._generation)
 
@@ -175,11 +216,16 @@ class Consumer:
         async def on_message(message: DeliveredMessage) -> None:
             self._receive(message, generation)
 
-        await channel.basic_qos(prefetch_count=self._prefetch, timeout=client.CONNECT_TIMEOUT_S)
-        answer = await channel.basic_consume(
-            topology.TASKS, on_message, timeout=client.CONNECT_TIMEOUT_S
-        )
+        await channel.basic_qos(prefetch_count=self._prefetch)
+        answer = await channel.basic_consume(topology.TASKS, on_message)
         self._consumer_tag = answer.consumer_tag or ""
+
+    async def _consume_anew(self, channel: Channel) -> None:
+        """Replace the consumer on its channel. Raises BrokerUnavailable."""
+        with client.translated_errors():
+            async with asyncio.timeout(client.CONNECT_TIMEOUT_S):
+                await channel.basic_cancel(self._consumer_tag)
+                await self._consume(channel)
 
     def _receive(self, message: DeliveredMessage, generation: int) -> None:
         tag = message.delivery_tag
@@ -194,40 +240,50 @@ class Consumer:
             self._metrics.rowless.inc()
             self._unreadable.append(Delivery(_NO_TASK, tag, generation))
         else:
-            self._inbox.append(Delivery(task_id, tag, generation))
+            self._inbox.append(Delivery(task_id, tag, generation, self._last_delivery))
         self.arrived.set()
 
     async def _watch(self, connection: AbstractConnection) -> None:
-        """Return or raise as soon as this connection no longer brings deliveries."""
+        """Raise as soon as this connection no longer brings deliveries."""
         channel = self._channel
         assert channel is not None
         probe: Channel | None = None
-        is_suspicious = False
+        answered_at, questions = monotonic(), 0
         while not (connection.is_closed or channel.is_closed):
             try:
                 async with asyncio.timeout(WATCH_EVERY_S):
                     await self._is_cancelled.wait()
-                raise BrokerUnavailable("the broker cancelled the consumer")
             except TimeoutError:
                 pass
-            is_full = self._ledger.unacknowledged >= self._prefetch
-            is_quiet = monotonic() - self._last_delivery >= STALLED_AFTER_S
-            if self._is_stopped or is_full or not is_quiet:
-                is_suspicious = False
+            else:
+                raise ConsumerLost("cancelled", "the broker cancelled the consumer")
+            if monotonic() - max(answered_at, self._last_delivery) < PROBE_AFTER_S:
                 continue
-            # Nothing for a while: is there work that is not delivered to us?
-            if probe is None or probe.is_closed:
-                probe = await client.open_channel(connection, confirms=False)
-            depth = await client.queue_depth(probe, topology.TASKS)
-            if depth.consumers == 0:
-                raise BrokerUnavailable("the queue does not know this consumer")
-            if not depth.ready:
-                self._last_delivery = monotonic()
-            elif is_suspicious:
-                raise BrokerUnavailable("messages are ready, and none is delivered")
-            # Not at the first look: what is ready may be about to come.
-            is_suspicious = bool(depth.ready)
-        raise BrokerUnavailable("the connection was closed")
+            try:
+                async with asyncio.timeout(PROBE_TIMEOUT_S):
+                    if probe is None or probe.is_closed:
+                        probe = await client.open_channel(connection, confirms=False)
+                    depth = await client.queue_depth(probe, topology.TASKS)
+            except TimeoutError:
+                raise ConsumerLost("silent", "the broker does not answer") from None
+            except BrokerUnavailable as error:
+                raise ConsumerLost("forgotten", str(error)) from error
+            answered_at, questions = monotonic(), questions + 1
+            if not self._is_stopped:
+                if depth.consumers == 0:
+                    raise ConsumerLost("forgotten", "the queue does not know this consumer")
+                if questions % RENEW_EVERY == 0:
+                    await self._renew(channel)
+        raise await _cause_of_loss(channel)
+
+    async def _renew(self, channel: Channel) -> None:
+        """Consume anew, unless as much is in hand as was asked for: that would ask for more."""
+        async with self._lock:
+            if self._ledger.unacknowledged < self._prefetch and not channel.is_closed:
+                try:
+                    await self._consume_anew(channel)
+                except BrokerUnavailable as error:
+                    raise ConsumerLost("forgotten", str(error)) from error
 
     def _forget_channel(self) -> None:
         self._channel = None
@@ -236,3 +292,16 @@ class Consumer:
         self._inbox.clear()
         self.arrived.clear()
         self._on_change(False)
+
+
+async def _cause_of_loss(channel: Channel) -> ConsumerLost:
+    """Why this channel was closed, as far as the broker has said."""
+    try:
+        async with asyncio.timeout(client.CLOSE_TIMEOUT_S):
+            with client.translated_errors():
+                await channel.closing
+    except (BrokerUnavailable, TimeoutError) as error:
+        # The broker says so when a delivery was held for longer than its `consumer_timeout`.
+        is_ack_timeout = "delivery acknowledgement" in str(error) and "timed out" in str(error)
+        return ConsumerLost("ack_timeout" if is_ack_timeout else "closed", str(error))
+    return ConsumerLost("closed", "the connection was closed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from task_platform.settings import Settings
-from task_platform.storage import migrate, queries
+from task_platform.storage import health, migrate, queries
 from task_platform.storage import pool as pool_module
 from task_platform.storage.claims import (
     bury_rowless,
@@ -40,10 +40,14 @@ async def test_every_statement_runs_on_a_real_database(
 
     monkeypatch.setattr(pool_module, "sql", noted)
     monkeypatch.setattr(migrate, "sql", noted)
+    monkeypatch.setattr(health, "sql", noted)
     await migrate.migrate(empty_url)
     pool = await open_pool(Settings(database_url=empty_url), process="test")
     try:
         assert await is_current(pool)
+        probe = health.DatabaseProbe(Settings(database_url=empty_url), process="test")
+        await probe.ask()
+        probe.close()
         await submit(pool, keyed_task("k"), keyed_task("k"))
         await submit(pool, keyed_task("k"))
         answer, (done, dead, back) = await claimed(pool, 3)

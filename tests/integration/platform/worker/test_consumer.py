@@ -111,7 +111,7 @@ async def test_a_deleted_queue_is_declared_and_consumed_again_br03(
 ) -> None:
     # A queue that is there again at once may not even be reported as gone: then the watchdog is
     # what notices.
-    monkeypatch.setattr(consumer_module, "STALLED_AFTER_S", 1.0)
+    monkeypatch.setattr(consumer_module, "PROBE_AFTER_S", 0.3)
     monkeypatch.setattr(consumer_module, "WATCH_EVERY_S", 0.2)
     await announce(settings, some_ids(held))
     async with consuming(settings) as consumer:
@@ -130,7 +130,7 @@ async def test_a_deleted_queue_is_declared_and_consumed_again_br03(
 async def test_a_deleted_queue_is_missed_before_the_next_message_comes_br03(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer_module, "STALLED_AFTER_S", 1.0)
+    monkeypatch.setattr(consumer_module, "PROBE_AFTER_S", 1.0)
     async with consuming(settings):
         await delete_queue(settings)
         await send(settings)
