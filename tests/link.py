@@ -1,4 +1,4 @@
-"""A link to a server that tests can cut, freeze and heal, without touching the server."""
+"""A link to a server that tests can cut, freeze, strand and heal, without touching the server."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ class Link:
         self._target = (host, port)
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._answering = asyncio.Event()
+        self._answering.set()
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
@@ -22,6 +24,7 @@ class Link:
     async def heal(self) -> None:
         """Accept connections, and let through what was held back."""
         self._flowing.set()
+        self._answering.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
             self.port = self._server.sockets[0].getsockname()[1]
@@ -39,15 +42,27 @@ class Link:
         """Let nothing through any more, and tell nobody."""
         self._flowing.clear()
 
+    def mute(self) -> None:
+        """Let the server hear everything, and nobody hear the server, until it is healed."""
+        self._answering.clear()
+
+    def strand(self) -> None:
+        """Freeze what is connected now, for ever; whoever connects again is served."""
+        self._flowing.clear()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        flowing = self._flowing
         try:
             server_reader, server_writer = await asyncio.open_connection(*self._target)
             try:
                 await asyncio.gather(
-                    self._pump(reader, server_writer), self._pump(server_reader, writer)
+                    self._pump(reader, server_writer, flowing),
+                    self._pump(server_reader, writer, flowing, self._answering),
                 )
             finally:
                 server_writer.transport.abort()
@@ -57,9 +72,12 @@ class Link:
             writer.transport.abort()
             self._connections.discard(task)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *gates: asyncio.Event
+    ) -> None:
         while data := await reader.read(65_536):
-            await self._flowing.wait()
+            for gate in gates:
+                await gate.wait()
             writer.write(data)
             await writer.drain()
         raise ConnectionResetError

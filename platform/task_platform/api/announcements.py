@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-
 from task_platform.announcer import announce
 from task_platform.broker import topology
 from task_platform.broker.publisher import Publisher

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from task_platform.errors import ConfigurationError
-from task_platform.settings import Settings, load_settings
+from task_platform.settings import Settings, load_settings, unknown_variables
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +93,21 @@ def test_every_setting_has_its_environment_variable(monkeypatch: pytest.MonkeyPa
 def test_a_socket_in_the_query_is_a_host() -> None:
     url = "postgresql:///tasks?host=/var/run/postgresql"
     assert Settings(database_url=url).database_url.get_secret_value() == url
+
+
+def test_a_variable_that_is_no_setting_is_told_with_the_nearest_one() -> None:
+    told = list(
+        unknown_variables(
+            {
+                "TASK_PLATFORM_LEASES_S": "secret",
+                "TASK_PLATFORM_LEASE_S": "2",
+                "task_platform_renew_s": "1",
+                "TASK_PLATFORM_AMQ_URL": "amqp://user:secret@host/",
+                "PATH": "/bin",
+            }
+        )
+    )
+    assert told == [
+        ("TASK_PLATFORM_AMQ_URL", "TASK_PLATFORM_AMQP_URL"),
+        ("TASK_PLATFORM_LEASES_S", "TASK_PLATFORM_LEASE_S"),
+    ]
