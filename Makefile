@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup report test test-slow lint format floor up down lab clean
+.PHONY: help setup report test test-slow chaos lint format floor up down lab clean
 
 help:
 	@echo "make report     run the throughput experiment and write its report"
@@ -13,6 +13,7 @@ help:
 	@echo "make lab        JupyterLab on the notebooks, with a platform up"
 	@echo "make lint       ruff and mypy"
 	@echo "make test-slow  the long tests"
+	@echo "make chaos N=20 random faults under load, every task judged; run again to go on"
 	@echo "make floor      what bare loops reach on the same servers"
 
 setup: $(READY)
@@ -35,6 +36,9 @@ test: setup
 
 test-slow: setup
 	$(BIN)/pytest -m slow $(ARGS)
+
+chaos: setup
+	$(BIN)/task-lab chaos --schedules $(or $(N),20) --seed $(or $(SEED),1) $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

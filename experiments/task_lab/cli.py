@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,6 +112,27 @@ def floor(
         for name in ("submit_per_s", "drain_per_s", "end_to_end_per_s"):
             _say(f"{name} {result[name]:,.0f}")
     return 0
+
+
+@app.command()
+def chaos(
+    schedules: Annotated[int, typer.Option(min=1, help="How many schedules of faults.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="The first schedule; the next ones follow.")] = 1,
+    folder: Annotated[
+        Path | None, typer.Option(help="The campaign's folder, results/chaos/seed-SEED if none.")
+    ] = None,
+    only: Annotated[int | None, typer.Option(help="Run this one schedule, once more.")] = None,
+) -> int:
+    """Strike a loaded platform with random faults, and judge every task. Run again to go on."""
+    from task_lab.chaos.campaign import run_campaign  # noqa: PLC0415
+
+    if only is not None:
+        scratch = RESULTS / "chaos" / f"only-{only}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        verdict = run_campaign(folder or scratch, [only], _say)
+    else:
+        of_seed = folder or RESULTS / "chaos" / f"seed-{seed}"
+        verdict = run_campaign(of_seed, range(seed, seed + schedules), _say)
+    return EXIT_CODES[verdict]
 
 
 @app.command()

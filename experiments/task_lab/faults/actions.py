@@ -54,7 +54,7 @@ class Proof:
 
 
 Action = Callable[[Stage, Fault], AbstractContextManager[Proof]]
-Record = Callable[..., None]
+Record = Callable[..., object]
 
 
 def strike(stage: Stage, fault: Fault, record: Record) -> None:
