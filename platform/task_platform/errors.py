@@ -125,9 +125,6 @@ class RetryAfter(TaskPlatformError):
         super().__init__(message or "asked to be tried again later")
         self.seconds = seconds
 
-    def __reduce__(self) -> tuple[type[RetryAfter], tuple[float, str]]:
-        return type(self), (self.seconds, str(self))
-
 
 class LeaseLost(TaskPlatformError):
     """This execution does not own its task any more: whatever it does now does not count."""

@@ -99,6 +99,18 @@ class Settings(BaseSettings):
     reannounce_every_s: Seconds = Field(
         30.0, description="Pause after a pass that announced something again."
     )
+    dlq_check_s: Seconds = Field(
+        2.0, description="How often the dead letter queue is compared with the list of the dead."
+    )
+    retention_s: float = Field(
+        604_800.0,
+        ge=0,
+        le=3_153_600_000,
+        description="How long a finished task is kept; 0: for ever.",
+    )
+    retention_every_s: Seconds = Field(
+        60.0, description="Pause between two searches for what retention is to delete."
+    )
 
     @field_validator("database_url", "amqp_url")
     @classmethod
@@ -115,6 +127,8 @@ class Settings(BaseSettings):
             raise ValueError("renew_s must be at most half of lease_s")
         if self.retry_base_s > self.retry_cap_s:
             raise ValueError("retry_base_s must not exceed retry_cap_s")
+        if 0 < self.retention_s < self.idempotency_ttl_s:
+            raise ValueError("retention_s must not be less than idempotency_ttl_s")
         return self
 
     @property

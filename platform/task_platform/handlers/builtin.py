@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from task_platform.errors import NonRetryable
-from task_platform.handlers.registry import TaskContext, task
+from task_platform.handlers.context import TaskContext
+from task_platform.handlers.registry import task
+from task_platform.storage.effects import log_effect
+from task_platform.storage.transactions import Connection
 
 
 class _Payload(BaseModel):
@@ -36,6 +39,12 @@ class FlakyPayload(_Payload):
 class FailPayload(_Payload):
     message: str = "told to fail"
     retryable: bool = True
+
+
+class EffectPayload(_Payload):
+    seconds: Annotated[float, Field(ge=0, le=3_600)] = 0
+    fail_first: Annotated[int, Field(ge=0, le=1_000)] = 0
+    via: Literal["once", "transaction"] = "once"
 
 
 @task("sum", payload=SumPayload, inline=True)
@@ -87,3 +96,28 @@ def fail(payload: FailPayload) -> None:
 def crash(_: Any) -> None:
     """Kill the worker that runs it."""
     os._exit(1)
+
+
+@task("effect", payload=EffectPayload)
+async def effect(payload: EffectPayload, context: TaskContext) -> dict[str, int]:
+    """Log each start, and write one line that must never be written twice.
+
+    The first `fail_first` attempts fail: with `once` after the line is committed, so that the next
+    attempt has to skip it; with `transaction` before, so that it is rolled back.
+    """
+
+    async def write(connection: Connection) -> dict[str, int]:
+        await log_effect(connection, context.task_id, context.fence, "guarded")
+        return {"fence": context.fence}
+
+    async with context.connection() as connection:
+        await log_effect(connection, context.task_id, context.fence, "started")
+    await asyncio.sleep(payload.seconds)
+    written: dict[str, int]
+    if payload.via == "once":
+        written = await context.once("guarded", write)
+    else:
+        written = await write(await context.transaction())
+    if context.attempt <= payload.fail_first:
+        raise RuntimeError(f"attempt {context.attempt} of {payload.fail_first} that fail")
+    return written

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from enum import Enum
 from types import ModuleType
 from typing import Any, TypeVar
-from uuid import UUID
 
 from pydantic import BaseModel
 
@@ -31,19 +30,6 @@ class Lane(Enum):
     INLINE = "inline"  # trivial synchronous code: on the event loop, without a task of its own
     THREAD = "thread"  # other synchronous code
     PROCESS = "process"  # CPU-bound work; the only lane whose time limit can stop it
-
-
-@dataclass(frozen=True, slots=True)
-class TaskContext:
-    """What a handler may know about its own execution.
-
-    attempt: counted from 1. fence: rises with every claim of the task, so writers elsewhere can
-    refuse an execution that has been superseded.
-    """
-
-    task_id: UUID
-    attempt: int
-    fence: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -12,20 +13,25 @@ import msgspec
 from task_platform.domain.task import ClaimedTask
 from task_platform.domain.transitions import Event, sources, target
 from task_platform.storage.pool import Pool, fetch
+from task_platform.storage.transactions import Connection, fetch_on
 
-_DONE_FROM, _DONE_TO = sources(Event.COMPLETED), target(Event.COMPLETED)
+_DONE_FROM, DONE_STATE = sources(Event.COMPLETED), target(Event.COMPLETED)
 _RETRY_FROM, _RETRY_TO = sources(Event.FAILED_RETRYABLE), target(Event.FAILED_RETRYABLE)
 _DEAD_FROM, _DEAD_TO = sources(Event.EXHAUSTED), target(Event.EXHAUSTED)
 
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """An attempt that succeeded. result: JSON text. Times are by the database's clock."""
+    """An attempt that succeeded. result: JSON text. Times are by the database's clock.
+
+    is_committed: it is recorded already, in the handler's own transaction.
+    """
 
     task: ClaimedTask
     result: str
     started_at: datetime
     ended_at: datetime
+    is_committed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +60,29 @@ async def finish_succeeded(
 
     Raises DatabaseUnavailable, BadData.
     """
+    rows = await fetch(pool, "finish_succeeded", *_done(successes), list(closed_claims))
+    return {row["id"] for row in rows}
+
+
+async def finish_in_transaction(connection: Connection, success: Success) -> bool:
+    """Record a success in a transaction of the caller's; whether the task was still ours.
+
+    The claim is left to whoever closes it. Raises DatabaseUnavailable, BadData.
+    """
+    return bool(await fetch_on(connection, "finish_succeeded", *_done([success]), []))
+
+
+async def committed_outcomes(pool: Pool, outcomes: Sequence[Success | Failure]) -> set[UUID]:
+    """Tasks whose outcome, of these very executions, is recorded. Raises DatabaseUnavailable.
+
+    For when the answer to a commit was lost.
+    """
     rows = await fetch(
         pool,
-        "finish_succeeded",
-        [success.task.id for success in successes],
-        [success.task.fence for success in successes],
-        [success.result for success in successes],
-        [success.started_at for success in successes],
-        _DONE_FROM,
-        _DONE_TO,
-        list(closed_claims),
+        "committed_outcomes",
+        [outcome.task.id for outcome in outcomes],
+        [outcome.task.fence for outcome in outcomes],
+        DONE_STATE,
     )
     return {row["id"] for row in rows}
 
@@ -92,6 +111,17 @@ async def finish_unsuccessful(
         list(closed_claims),
     )
     return {row["id"] for row in rows}
+
+
+def _done(successes: Sequence[Success]) -> tuple[Any, ...]:
+    return (
+        [success.task.id for success in successes],
+        [success.task.fence for success in successes],
+        [success.result for success in successes],
+        [success.started_at for success in successes],
+        _DONE_FROM,
+        DONE_STATE,
+    )
 
 
 def error_json(error_type: str, message: str) -> str:

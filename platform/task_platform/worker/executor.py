@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -16,12 +16,27 @@ import msgspec
 from pebble import ProcessExpired, ProcessPool
 from pydantic import ValidationError
 
-from task_platform import strict_json
-from task_platform.domain.retry import RetryPolicy, backoff_s, has_attempts_left
-from task_platform.errors import NonRetryable, TaskTimeout, UnknownTaskType, WorkerLost
-from task_platform.handlers.registry import Handler, HandlerRegistry, Lane, TaskContext
+from task_platform.domain.retry import (
+    RetryPolicy,
+    backoff_s,
+    delay_asked_for,
+    has_attempts_left,
+    within_policy_s,
+)
+from task_platform.errors import (
+    NonRetryable,
+    RetryAfter,
+    TaskTimeout,
+    UnknownTaskType,
+    WorkerLost,
+)
+from task_platform.handlers.context import Effects, NoEffects, TaskContext
+from task_platform.handlers.registry import Handler, HandlerRegistry, Lane
 from task_platform.storage.outcomes import Failure, Success
-from task_platform.worker.scrub import describe
+from task_platform.storage.transactions import HandlerConnections
+from task_platform.worker.effects import LoopEffects, ThreadEffects
+from task_platform.worker.results import result_text
+from task_platform.worker.scrub import describe, scrub
 from task_platform.worker.work import Assignment
 
 Outcome = Success | Failure
@@ -31,6 +46,7 @@ Outcome = Success | Failure
 class _Report:
     """What a handler did, as text: `result` is JSON, or None and the rest says why.
 
+    retry_after_s: the delay that it asked for.
     Exceptions do not travel well between threads and processes: StopIteration cannot be set on a
     future, and one with arguments of its own cannot be unpickled.
     """
@@ -39,12 +55,14 @@ class _Report:
     error_type: str = ""
     message: str = ""
     may_retry: bool = True
+    retry_after_s: float | None = None
 
 
 class Executor:
     """Runs assignments in the lane their handler asks for.
 
     concurrency: threads, and processes, that run handlers of those lanes.
+    connections: what handlers write to the database by.
     on_thread_freed: called when a thread that was given up has come to its end after all.
     """
 
@@ -54,11 +72,15 @@ class Executor:
         default_retry: RetryPolicy,
         concurrency: int,
         *,
+        connections: HandlerConnections,
+        max_result_bytes: int,
         on_thread_freed: Callable[[], None] = lambda: None,
     ) -> None:
         self._handlers = handlers
         self._default_retry = default_retry
         self._concurrency = concurrency
+        self._connections = connections
+        self._max_result_bytes = max_result_bytes
         self._on_thread_freed = on_thread_freed
         self._threads: ThreadPoolExecutor | None = None
         self._processes: ProcessPool | None = None
@@ -83,7 +105,8 @@ class Executor:
         try:
             _refuse_exhausted(assignment)
             known = _known(handler, assignment)
-            report = _reported(known.function, *_arguments(known, assignment))
+            arguments = _arguments(known, assignment, None)
+            report = _reported(self._max_result_bytes, known.function, *arguments)
         except Exception as error:
             report = _report_of(error)
         return self._outcome(assignment, handler, report, started)
@@ -95,14 +118,25 @@ class Executor:
         """
         started = monotonic()
         handler = self._handlers.get(assignment.task.task_type)
+        effects = LoopEffects(self._connections, assignment.task, max_bytes=self._max_result_bytes)
         try:
             known = _known(handler, assignment)
-            report = await self._in_lane(known, _arguments(known, assignment))
+            report = await self._in_lane(known, _arguments(known, assignment, effects))
+            outcome = self._outcome(assignment, handler, report, started)
+            if isinstance(outcome, Success) and effects.is_completing:
+                outcome = await _completed(assignment, outcome, effects)
         except BaseException as error:  # a handler may raise anything, CancelledError too
             if isinstance(error, asyncio.CancelledError) and assignment.is_withdrawn:
                 raise
-            report = _report_of(error)
-        return self._outcome(assignment, handler, report, started)
+            outcome = self._outcome(assignment, handler, _report_of(error), started)
+        finally:
+            await effects.end()
+        return outcome
+
+    def outlives(self, assignment: Assignment) -> bool:
+        """Whether its handler goes on although it was interrupted: a thread cannot be stopped."""
+        handler = self._handlers.get(assignment.task.task_type)
+        return handler is not None and handler.lane is Lane.THREAD
 
     def close(self) -> None:
         """End the processes, and let the threads go without waiting for what they still do."""
@@ -118,7 +152,11 @@ class Executor:
         match handler.lane:
             case Lane.THREAD:
                 future = asyncio.get_running_loop().run_in_executor(
-                    self._thread_pool(), _reported, handler.function, *arguments
+                    self._thread_pool(),
+                    _reported,
+                    self._max_result_bytes,
+                    handler.function,
+                    *arguments,
                 )
                 try:
                     async with asyncio.timeout(limit_s):
@@ -126,11 +164,17 @@ class Executor:
                 except TimeoutError:
                     self._give_up(future)
                     raise TaskTimeout(f"not finished within {limit_s} s") from None
+                except asyncio.CancelledError:
+                    # Its task is taken away, its thread is not: it keeps its place.
+                    self._give_up(future)
+                    raise
             case Lane.PROCESS:
                 try:
                     report: _Report = await asyncio.wrap_future(
                         self._process_pool().schedule(
-                            _reported, args=(handler.function, *arguments), timeout=limit_s
+                            _reported,
+                            args=(self._max_result_bytes, handler.function, *arguments),
+                            timeout=limit_s,
                         )
                     )
                 except TimeoutError:
@@ -143,7 +187,8 @@ class Executor:
             case _:
                 try:
                     async with asyncio.timeout(limit_s) as limit:
-                        return _Report(strict_json.dump_result(await handler.function(*arguments)))
+                        result = await handler.function(*arguments)
+                        return _Report(result_text(result, self._max_result_bytes))
                 except TimeoutError:
                     if limit.expired():
                         raise TaskTimeout(f"not finished within {limit_s} s") from None
@@ -171,7 +216,10 @@ class Executor:
         retry_in_s = None
         if report.may_retry and has_attempts_left(task.attempt, task.max_retries):
             policy = (handler.retry if handler else None) or self._default_retry
-            retry_in_s = backoff_s(policy, task.attempt, random.random())  # noqa: S311 - jitter
+            if report.retry_after_s is not None:
+                retry_in_s = within_policy_s(policy, report.retry_after_s)
+            else:
+                retry_in_s = backoff_s(policy, task.attempt, random.random())  # noqa: S311 - jitter
         return Failure(
             task=task,
             error_type=report.error_type,
@@ -207,7 +255,18 @@ def _known(handler: Handler | None, assignment: Assignment) -> Handler:
     return handler
 
 
-def _arguments(handler: Handler, assignment: Assignment) -> tuple[Any, ...]:
+async def _completed(assignment: Assignment, success: Success, effects: LoopEffects) -> Success:
+    """The success, committed with what the handler wrote."""
+    if assignment.is_withdrawn:
+        raise asyncio.CancelledError
+    assignment.is_completing = True
+    await effects.complete(success)
+    return replace(success, is_committed=True)
+
+
+def _arguments(
+    handler: Handler, assignment: Assignment, effects: LoopEffects | None
+) -> tuple[Any, ...]:
     payload: Any
     if handler.payload is None:
         payload = msgspec.json.decode(assignment.task.payload)
@@ -220,18 +279,46 @@ def _arguments(handler: Handler, assignment: Assignment) -> tuple[Any, ...]:
     if not handler.takes_context:
         return (payload,)
     task = assignment.task
-    return payload, TaskContext(task_id=task.id, attempt=task.attempt, fence=task.fence)
+    return payload, TaskContext(
+        task_id=task.id,
+        attempt=task.attempt,
+        fence=task.fence,
+        effects=_effects_in(handler.lane, effects),
+    )
 
 
-def _reported(function: Callable[..., Any], *arguments: Any) -> _Report:
+def _effects_in(lane: Lane, effects: LoopEffects | None) -> Effects:
+    if effects is not None and lane is Lane.LOOP:
+        return effects
+    if effects is not None and lane is Lane.THREAD:
+        return ThreadEffects(effects, asyncio.get_running_loop())
+    return NoEffects(lane.value)
+
+
+def _reported(max_bytes: int, function: Callable[..., Any], *arguments: Any) -> _Report:
     """Run synchronous code and tell what became of it, whatever it raises."""
     try:
-        return _Report(strict_json.dump_result(function(*arguments)))
+        return _Report(result_text(function(*arguments), max_bytes))
     except BaseException as error:
         return _report_of(error)
 
 
 def _report_of(error: BaseException) -> _Report:
+    if isinstance(error, RetryAfter):
+        return _report_of_delay(error)
     return _Report(
         None, *describe(error), may_retry=not isinstance(error, NonRetryable | WorkerLost)
     )
+
+
+def _report_of_delay(error: RetryAfter) -> _Report:
+    error_type, message = describe(error)
+    # A subclass may have forgotten to set it.
+    given = getattr(error, "seconds", None)
+    delay_s = delay_asked_for(given)
+    if delay_s is None:
+        message = scrub(
+            f"{message} (the delay is no number of seconds from 0 up but a"
+            f" {type(given).__name__}: the usual back-off applies)"
+        )
+    return _Report(None, error_type, message, retry_after_s=delay_s)

@@ -6,30 +6,37 @@ import asyncio
 import os
 import secrets
 import socket
-from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 
 import structlog
 
 from task_platform.domain.deliveries import claim_room, wanted_prefetch
-from task_platform.errors import DatabaseUnavailable
 from task_platform.handlers.registry import HandlerRegistry
 from task_platform.metrics import WorkerMetrics
 from task_platform.service import Service, cancelled, database_when_current
-from task_platform.storage.claims import give_back
-from task_platform.storage.pool import Pool
+from task_platform.storage.pool import Pool, close_pool
+from task_platform.storage.transactions import HandlerConnections
 from task_platform.worker.completer import Completer
 from task_platform.worker.consumer import Consumer
-from task_platform.worker.executor import Executor
-from task_platform.worker.intake import Intake
+from task_platform.worker.executor import Executor, Outcome
+from task_platform.worker.give_back import Redistribution
+from task_platform.worker.intake import Intake, Taken
 from task_platform.worker.leases import Leases
 from task_platform.worker.pace import Pace
-from task_platform.worker.work import Assignment, ClaimInHand
+from task_platform.worker.slots import Slots
+from task_platform.worker.work import Assignment, ClaimInHand, Delivery, GivenBack
 
 log = structlog.get_logger()
 
 PACE_EVERY_S = 0.1
+# While so many outcomes wait for their commit, nothing more is claimed.
+MAX_WAITING_OUTCOMES = 1_000
+# How long an interrupted handler may take to clean up.
+INTERRUPTED_END_S = 2.0
+# Beyond the wait for a last scrape, what a drained process needs for its end.
+_EXIT_S = 5.0
 
 
 async def run_worker(service: Service) -> None:
@@ -42,7 +49,7 @@ async def run_worker(service: Service) -> None:
     try:
         await worker.run()
     finally:
-        await pool.close()
+        await close_pool(pool)
 
 
 class Worker:
@@ -54,15 +61,10 @@ class Worker:
         self.name = f"worker {socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._service = service
         self._settings = settings
-        self._pool = pool
         self._concurrency = settings.worker_concurrency
         self._pace = Pace()
-        self._unstarted: deque[Assignment] = deque()
-        self._running: set[Assignment] = set()
-        self._room = asyncio.Event()
         self._letting_go: set[asyncio.Task[None]] = set()
         metrics = WorkerMetrics(service.registry, handlers.task_types)
-        self._metrics = metrics
         self._consumer = Consumer(
             settings,
             metrics,
@@ -71,21 +73,40 @@ class Worker:
             on_change=lambda consuming: service.readiness.set("consuming", met=consuming),
         )
         self._leases = Leases(pool, settings, metrics, worker=self.name, on_lost=self._withdraw)
-        self._intake = Intake(pool, settings, metrics, self._consumer, worker=self.name)
+        self._intake = Intake(
+            pool, settings, metrics, self._consumer, self._leases, worker=self.name
+        )
+        self._connections = HandlerConnections(
+            settings, on_wait=metrics.handler_connection_wait.observe
+        )
         self._executor = Executor(
             handlers,
             settings.retry_policy,
             self._concurrency,
-            on_thread_freed=self._on_slot_free,
+            connections=self._connections,
+            max_result_bytes=settings.max_result_bytes,
+            on_thread_freed=self._fill_slots,
         )
         self._completer = Completer(
             pool,
             metrics,
             worker=self.name,
             acknowledge=self._consumer.acknowledge,
-            closed=self._leases.closed,
+            leases=self._leases,
         )
-        metrics.running.set_function(lambda: len(self._running))
+        self._slots = Slots(
+            self._executor, self._concurrency, done=self._finish, broken=self._abandon
+        )
+        self._redistribution = Redistribution(
+            pool,
+            metrics,
+            consumer=self._consumer,
+            intake=self._intake,
+            slots=self._slots,
+            completer=self._completer,
+            pace=self._pace,
+        )
+        metrics.running.set_function(lambda: len(self._slots.running))
         metrics.stuck_threads.set_function(lambda: self._executor.stuck_threads)
 
     async def run(self) -> None:
@@ -93,19 +114,26 @@ class Worker:
         self._service.readiness.set("start", met=True)
         self._service.readiness.set("consuming", met=False)
         async with asyncio.TaskGroup() as group:
-            consuming = group.create_task(self._consumer.run())
-            renewing = group.create_task(self._leases.run())
-            pacing = group.create_task(self._keep_pace())
-            working = group.create_task(self._work())
+            consuming, renewing, pacing, redistributing, working = (
+                group.create_task(_unshaken(loop))
+                for loop in (
+                    self._consumer.run,
+                    self._leases.run,
+                    self._keep_pace,
+                    self._redistribution.run,
+                    self._work,
+                )
+            )
             await self._service.stopping.wait()
             self._service.readiness.set("drain", met=False)
-            log.info("draining", running=len(self._running), unstarted=len(self._unstarted))
-            await cancelled(pacing)
+            log.info("draining", running=len(self._slots.running), unstarted=self._slots.in_line)
+            for task in (pacing, redistributing):
+                await cancelled(task)
             await self._consumer.stop()
             # A claim that is under way comes to its end: cut short, its tasks would be left to the
             # reaper.
             self._consumer.arrived.set()
-            self._room.set()
+            self._slots.changed.set()
             await asyncio.wait({working}, timeout=self._settings.lease_s)
             await cancelled(working)
             await self._drain()
@@ -115,28 +143,29 @@ class Worker:
     async def _work(self) -> None:
         stopping = self._service.stopping
         while not stopping.is_set():
-            self._room.clear()
+            self._slots.changed.clear()
             if self._intake.has_isolated:
                 await self._run_isolated()
                 continue
             await self._consumer.arrived.wait()
-            room = claim_room(self._concurrency, self._pace.per_s, len(self._unstarted))
+            room = claim_room(self._concurrency, self._pace.per_s, self._slots.in_line)
             if room == 0:
-                await self._room.wait()
+                await self._slots.changed.wait()
+            elif self._completer.waiting >= MAX_WAITING_OUTCOMES:
+                await self._completer.drain()
             elif not stopping.is_set():
                 await self._take_up(await self._intake.claim_batch(room))
 
-    async def _take_up(self, assignments: list[Assignment]) -> None:
-        """Run what needs no waiting now, and line up the rest."""
-        if assignments:
-            self._leases.hold(assignments[0].claim)
-        for assignment in assignments:
+    async def _take_up(self, taken: Taken) -> None:
+        """Run what needs no waiting now, line up the rest, let go what is not ours."""
+        to_wait = []
+        for assignment in taken.assignments:
             if self._executor.runs_inline(assignment):
-                self._completer.add(assignment, self._executor.run_inline(assignment))
-                self._pace.count(1)
+                self._finish(assignment, self._executor.run_inline(assignment))
             else:
-                self._unstarted.append(assignment)
-        self._start_waiting()
+                to_wait.append(assignment)
+        self._slots.line_up(to_wait)
+        await self._intake.let_go(taken.unclaimable)
         await asyncio.sleep(0)
 
     async def _run_isolated(self) -> None:
@@ -146,43 +175,24 @@ class Worker:
         wait for the others is bounded: one long task must not hold up the isolated ones for ever.
         Past the bound it runs in company, and a loss is nobody's fault again.
         """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.lease_s):
+        self._slots.is_reserved = True
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.lease_s):
+                    await self._idle()
+            if not self._service.stopping.is_set():
+                in_company = not self._slots.is_idle
+                await self._take_up(await self._intake.claim_isolated(in_company=in_company))
                 await self._idle()
-        if not self._service.stopping.is_set():
-            in_company = bool(self._running or self._unstarted)
-            await self._take_up(await self._intake.claim_isolated(in_company=in_company))
-            await self._idle()
+        finally:
+            self._slots.is_reserved = False
 
     async def _idle(self) -> None:
         """Return once nothing is in hand, or the service is stopping."""
-        while (self._running or self._unstarted) and not self._service.stopping.is_set():
-            self._room.clear()
-            await self._room.wait()
+        while not (self._slots.is_idle or self._service.stopping.is_set()):
+            self._slots.changed.clear()
+            await self._slots.changed.wait()
         await self._completer.drain()
-
-    def _start_waiting(self) -> None:
-        while self._unstarted and self._slots_taken() < self._concurrency:
-            assignment = self._unstarted.popleft()
-            self._running.add(assignment)
-            assignment.running = asyncio.create_task(self._run_one(assignment))
-
-    async def _run_one(self, assignment: Assignment) -> None:
-        try:
-            outcome = await self._executor.run(assignment)
-            if not assignment.is_withdrawn:
-                self._completer.add(assignment, outcome)
-        finally:
-            self._running.discard(assignment)
-            self._pace.count(1)
-            self._on_slot_free()
-
-    def _slots_taken(self) -> int:
-        return len(self._running) + self._executor.stuck_threads
-
-    def _on_slot_free(self) -> None:
-        self._start_waiting()
-        self._room.set()
 
     async def _keep_pace(self) -> None:
         while True:
@@ -190,54 +200,68 @@ class Worker:
             self._pace.tick(monotonic())
             await self._consumer.set_prefetch(wanted_prefetch(self._concurrency, self._pace.per_s))
 
+    def _finish(self, assignment: Assignment, outcome: Outcome) -> None:
+        self._completer.add(assignment, outcome)
+        self._pace.count(1)
+
+    def _fill_slots(self) -> None:
+        self._slots.fill()
+
+    def _abandon(self, assignment: Assignment) -> None:
+        """Leave a task to the reaper: it has no outcome, and never will have one here."""
+        self._leases.abandon(assignment.claim)
+        self._let_go_soon([assignment.delivery])
+
     def _withdraw(self, claim: ClaimInHand) -> None:
         """Stop working on a claim that belongs to somebody else now.
 
         Its deliveries go too: the reaper has announced the tasks again.
         """
-        lost = [a for a in (*self._running, *self._unstarted) if a.claim is claim]
-        for assignment in lost:
-            assignment.is_withdrawn = True
-            if assignment.running is not None:
-                assignment.running.cancel()
-            else:
-                self._unstarted.remove(assignment)
-        self._room.set()
-        letting_go = asyncio.create_task(
-            self._consumer.acknowledge([assignment.delivery for assignment in lost])
-        )
+        self._let_go_soon([assignment.delivery for assignment in self._slots.withdraw(claim)])
+
+    def _let_go_soon(self, deliveries: Sequence[Delivery]) -> None:
+        letting_go = asyncio.create_task(self._consumer.acknowledge(deliveries))
         self._letting_go.add(letting_go)
         letting_go.add_done_callback(self._letting_go.discard)
 
     async def _drain(self) -> None:
-        """Finish what runs, give back what does not, and leave nothing to the reaper."""
+        """Finish what runs, give back what does not, and leave nothing to the reaper.
+
+        What no handler has touched goes back at once. What was interrupted follows when its handler
+        has ended, so that no second execution begins beside it; where that cannot be had, not
+        before this process will have.
+        """
         self._intake.close()
-        unstarted = list(self._unstarted)
-        self._unstarted.clear()
-        running = {assignment.running for assignment in self._running if assignment.running}
-        if running:
-            await asyncio.wait(running, timeout=self._settings.drain_grace_s)
-        interrupted = list(self._running)
+        for assignment in self._slots.take_last(self._slots.in_line):
+            self._completer.add(assignment, GivenBack())
+        interrupted = await self._slots.interrupt(
+            grace_s=self._settings.drain_grace_s, end_within_s=INTERRUPTED_END_S
+        )
+        await asyncio.to_thread(self._executor.close)
         for assignment in interrupted:
-            assignment.is_withdrawn = True
-            if assignment.running is not None:
-                assignment.running.cancel()
+            may_go_on = assignment in self._slots.running or self._executor.outlives(assignment)
+            after_s = self._settings.final_scrape_wait_s + _EXIT_S if may_go_on else 0.0
+            self._completer.add(assignment, GivenBack(after_s))
         try:
             async with asyncio.timeout(self._settings.lease_s):
                 await self._completer.drain()
-                await self._return(unstarted + interrupted)
-        except (TimeoutError, DatabaseUnavailable) as error:
-            log.warning("not everything could be given back", error=str(error)[:200])
-        self._executor.close()
+        except TimeoutError:
+            log.warning("not everything could be given back", outcomes=self._completer.waiting)
+        await self._connections.close()
 
-    async def _return(self, assignments: list[Assignment]) -> None:
-        if not assignments:
-            return
-        await give_back(
-            self._pool,
-            [assignment.task for assignment in assignments],
-            closed_claims=self._leases.claim_ids(),
-        )
-        await self._consumer.acknowledge([assignment.delivery for assignment in assignments])
-        self._metrics.given_back.inc(len(assignments))
-        log.info("gave back", tasks=len(assignments))
+
+async def _unshaken(loop: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop until it returns or is cancelled by us.
+
+    The libraries below cancel, too, whoever waits for an answer when a connection is closed; that
+    is no reason to stop.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    while True:
+        try:
+            return await loop()
+        except asyncio.CancelledError:
+            if task.cancelling():
+                raise
+            log.warning("interrupted by a lost connection", loop=loop.__qualname__)

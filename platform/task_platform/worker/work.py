@@ -55,6 +55,8 @@ class Assignment:
     claimed_mono: this process's monotonic clock at `task.claimed_at`.
     running: the asyncio task that runs it, where it has one of its own.
     is_withdrawn: it was taken from its handler (shutdown, lost lease); no outcome counts.
+    is_completing: its handler has ended and its own transaction is being committed: it is not
+        interrupted any more, and its outcome counts.
     """
 
     task: ClaimedTask
@@ -63,6 +65,7 @@ class Assignment:
     claimed_mono: float
     running: asyncio.Task[None] | None = field(default=None)
     is_withdrawn: bool = False
+    is_completing: bool = False
 
     def at(self, mono: float) -> datetime:
         """The database's time at an instant of the monotonic clock.

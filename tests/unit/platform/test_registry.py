@@ -14,7 +14,7 @@ from task_platform.handlers.registry import Handler, Lane
 
 from ...factories import handler
 
-BUILT_IN = {"sum", "sleep", "echo", "cpu", "flaky", "fail", "crash"}
+BUILT_IN = {"sum", "sleep", "echo", "cpu", "flaky", "fail", "crash", "effect"}
 
 
 def mark_of(function: Any) -> Handler:

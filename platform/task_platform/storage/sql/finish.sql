@@ -20,6 +20,21 @@ closed as (
 )
 select id from finished;
 
+-- name: committed_outcomes
+-- Which of these executions have their outcome recorded: a success stands in the row, a failure in
+-- the history.
+-- $1 ids uuid[], $2 fences bigint[], $3 success text
+with asked as (
+    select id, fence from unnest($1::uuid[], $2::bigint[]) as i (id, fence)
+)
+select t.id
+from tasks t join asked using (id, fence)
+where t.state = $3
+union
+select a.task_id
+from attempt_failures a join asked on a.task_id = asked.id and a.fence = asked.fence
+where a.outcome <> 'worker_lost';
+
 -- name: finish_unsuccessful
 -- Record a batch of failed attempts: each is retried when due, or dead.
 -- $1 ids uuid[], $2 fences bigint[], $3 dead boolean[], $4 delays_s float8[], $5 errors text[],

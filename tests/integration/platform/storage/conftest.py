@@ -11,7 +11,16 @@ from task_lab.runtime.servers import NativeServers
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool, open_pool
 
-TABLES = ("tasks", "idempotency_keys", "outbox", "claims", "dead_letters", "attempt_failures")
+TABLES = (
+    "tasks",
+    "idempotency_keys",
+    "outbox",
+    "claims",
+    "dead_letters",
+    "attempt_failures",
+    "effects",
+    "effect_log",
+)
 
 
 @pytest.fixture(scope="session")

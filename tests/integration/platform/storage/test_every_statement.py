@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from task_platform.settings import Settings
-from task_platform.storage import health, migrate, queries
+from task_platform.storage import effects, health, migrate, queries, transactions
 from task_platform.storage import pool as pool_module
 from task_platform.storage.claims import (
     bury_rowless,
@@ -20,8 +20,12 @@ from task_platform.storage.outbox import (
     oldest_unsent_age_s,
     settle_outbox_rows,
 )
-from task_platform.storage.outcomes import finish_succeeded, finish_unsuccessful
-from task_platform.storage.pool import open_pool
+from task_platform.storage.outcomes import (
+    committed_outcomes,
+    finish_succeeded,
+    finish_unsuccessful,
+)
+from task_platform.storage.pool import Pool, open_pool
 from task_platform.storage.reads import get_task, list_tasks
 
 from ....factories import failure, keyed_task, some_ids, success
@@ -39,6 +43,7 @@ async def test_every_statement_runs_on_a_real_database(
         return queries.sql(name)
 
     monkeypatch.setattr(pool_module, "sql", noted)
+    monkeypatch.setattr(transactions, "sql", noted)
     monkeypatch.setattr(migrate, "sql", noted)
     monkeypatch.setattr(health, "sql", noted)
     await migrate.migrate(empty_url)
@@ -69,8 +74,27 @@ async def test_every_statement_runs_on_a_real_database(
         confirmed = {*all_of.task_ids, part_of.task_ids[0]} - {*none_of.task_ids}
         await settle_outbox_rows(pool, [all_of, none_of, part_of], confirmed, retry_in_s=1)
         await search(pool)
+        await run_effects(pool, Settings(database_url=empty_url))
         await get_task(pool, tenant="default", task_id=done.id)
         await list_tasks(pool, tenant="default", before=None, state=None, task_type=None, limit=10)
     finally:
         await pool.close()
     assert executed == set(queries.statements())
+
+
+async def run_effects(pool: Pool, settings: Settings) -> None:
+    """The statements that handlers' own connections run."""
+    _, (task,) = await claimed(pool)
+    connections = transactions.HandlerConnections(settings)
+    try:
+        transaction = await transactions.HandlerTransaction(connections).begin()
+        await effects.log_effect(transaction.connection, task.id, task.fence, "guarded")
+        await transaction.hurry()
+        await effects.record_effect(transaction.connection, task, "a", "1")
+        await transaction.end()
+        async with connections.connection() as connection:
+            await effects.recorded_effect(connection, task, "a")
+            await effects.is_completed(connection, task)
+    finally:
+        await connections.close()
+    await committed_outcomes(pool, [success(task)])

@@ -16,12 +16,15 @@ from task_platform.domain.retry import RetryPolicy
 from task_platform.errors import NonRetryable
 from task_platform.handlers import HandlerRegistry, TaskContext
 from task_platform.handlers.registry import Handler, Lane
+from task_platform.settings import Settings
 from task_platform.storage.outcomes import Failure, Success
+from task_platform.storage.transactions import HandlerConnections
 from task_platform.worker.executor import Executor, Outcome
 
 from ....factories import assignment, handler
 
 RETRY = RetryPolicy(base_s=1, cap_s=10)
+MAX_RESULT_BYTES = 1_000
 SYNC = (Lane.INLINE, Lane.THREAD, Lane.PROCESS)
 
 
@@ -60,10 +63,22 @@ async def raise_by_name_async(name: str) -> None:
     raise_by_name(name)
 
 
+def executor_of(*handlers: Handler, **options: Any) -> Executor:
+    """An executor that never gets as far as the database."""
+    return Executor(
+        HandlerRegistry(handlers),
+        RETRY,
+        concurrency=2,
+        connections=HandlerConnections(Settings()),
+        max_result_bytes=MAX_RESULT_BYTES,
+        **options,
+    )
+
+
 @pytest.fixture(scope="module")
 def processes() -> Any:
     """One pool of processes for the module: starting one takes a while."""
-    executor = Executor(HandlerRegistry([]), RETRY, concurrency=2)
+    executor = executor_of()
     yield executor._process_pool()
     executor.close()
 
@@ -74,8 +89,7 @@ async def execute(processes: Any) -> AsyncIterator[Any]:
     made: list[Executor] = []
 
     async def run(made_handler: Handler | None, payload: Any = None, **fields: Any) -> Outcome:
-        registry = HandlerRegistry([made_handler] if made_handler else [])
-        executor = Executor(registry, RETRY, concurrency=2)
+        executor = executor_of(*([made_handler] if made_handler else []))
         executor._processes = processes
         made.append(executor)
         task = assignment(task_type="t", payload=msgspec.json.encode(payload).decode(), **fields)
@@ -273,7 +287,7 @@ async def test_a_thread_past_its_limit_keeps_its_place_until_it_ends() -> None:
     release = threading.Event()
     freed = asyncio.Event()
     made = handler("t", lambda _: release.wait(10), lane=Lane.THREAD, timeout_s=0.05)
-    executor = Executor(HandlerRegistry([made]), RETRY, 2, on_thread_freed=freed.set)
+    executor = executor_of(made, on_thread_freed=freed.set)
     try:
         outcome = await executor.run(assignment(task_type="t", payload="null"))
         assert isinstance(outcome, Failure)
@@ -289,7 +303,7 @@ async def test_a_thread_past_its_limit_keeps_its_place_until_it_ends() -> None:
 
 async def test_a_withdrawn_task_is_no_outcome() -> None:
     made = handler("t", lambda _: asyncio.sleep(30), lane=Lane.LOOP)
-    executor = Executor(HandlerRegistry([made]), RETRY, 1)
+    executor = executor_of(made)
     task = assignment(task_type="t", payload="null")
     running = asyncio.create_task(executor.run(task))
     await asyncio.sleep(0)
