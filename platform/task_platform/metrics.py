@@ -221,5 +221,31 @@ class RelayMetrics:
         self.loop_errors = Counter(
             "relay_loop_errors_total", "Passes that failed", ["loop"], registry=registry
         )
-        for loop in ("outbox", "leases", "reannounce", "age", "broker"):
+        for loop in (
+            *("outbox", "dead_letters", "leases", "reannounce", "age", "broker"),
+            *("dlq", "retention"),
+        ):
             self.loop_errors.labels(loop)
+        self.dead_letters_open = Gauge(
+            "relay_dead_letters_open",
+            "Dead letters neither replayed nor purged, by the database",
+            registry=registry,
+        )
+        self.dlq_depth = Gauge(
+            "relay_dead_letter_queue_depth",
+            "Messages ready in the dead letter queue at the last comparison",
+            registry=registry,
+        )
+        self.repairs = Counter(
+            "relay_dead_letter_repairs_total",
+            "Messages of the dead letter queue that were missing, or did not belong there",
+            ["action"],
+            registry=registry,
+        )
+        for action in ("published", "removed", "unreadable"):
+            self.repairs.labels(action)
+        self.deleted = Counter(
+            "relay_deleted_rows_total", "Rows that retention deleted", ["kind"], registry=registry
+        )
+        for kind in ("tasks", "dead_letters", "idempotency_keys"):
+            self.deleted.labels(kind)

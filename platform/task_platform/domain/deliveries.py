@@ -1,10 +1,13 @@
-"""Which delivery tags can be acknowledged, and how many deliveries to ask for."""
+"""Which delivery tags can be acknowledged, how many deliveries to ask for, which to give back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 MAX_PREFETCH = 500
+# Deliveries unstarted for so long are more than a worker can use.
+SURPLUS_AFTER_S = 1.0
+_LONGEST_PAUSE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +86,40 @@ def claim_room(concurrency: int, completions_per_s: float, unstarted: int) -> in
     """
     ahead = max(2 * concurrency, int(0.05 * completions_per_s))
     return max(0, ahead - unstarted)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a worker has had in hand, unstarted, for longer than it should.
+
+    delivered: deliveries not claimed yet. claimed: tasks waiting for a slot. set_aside: deliveries
+    of tasks that must run alone.
+    """
+
+    delivered: int
+    claimed: int
+    set_aside: int
+
+
+def surplus(held: Held, usable_slots: int) -> Held:
+    """What a worker should give back, so that others can start it.
+
+    It keeps one task for each slot that it will be able to use, and one of those that must run
+    alone. Plain deliveries go first: nothing has to be undone for them.
+    """
+    too_many = max(0, held.delivered + held.claimed - usable_slots)
+    delivered = min(held.delivered, too_many)
+    return Held(delivered, too_many - delivered, max(0, held.set_aside - 1))
+
+
+def others_idle(ready: int, consumers: int) -> bool:
+    """Whether somebody else may be without work: a ready message would have gone to them first."""
+    return ready == 0 and consumers > 1
+
+
+def pause_until_next_look(pause_s: float, *, gave_back: bool) -> float:
+    """How long to wait after a look. Who has to give back again and again does it ever more rarely:
+
+    a worker cannot see whether the others are idle or just as full, and must not play ping-pong.
+    """
+    return min(_LONGEST_PAUSE_S, 2 * pause_s) if gave_back else SURPLUS_AFTER_S

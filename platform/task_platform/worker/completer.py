@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from time import perf_counter
 from uuid import UUID
 
@@ -12,29 +13,36 @@ import structlog
 
 from task_platform.batcher import Batcher
 from task_platform.domain.batching import BatchLimits, halves
+from task_platform.domain.task import ClaimedTask
 from task_platform.errors import BadData
 from task_platform.metrics import WorkerMetrics
+from task_platform.storage.claims import give_back
 from task_platform.storage.outcomes import (
     Failure,
     Success,
+    committed_outcomes,
     finish_succeeded,
     finish_unsuccessful,
 )
 from task_platform.storage.pool import Pool, until_available
 from task_platform.worker.executor import Outcome
-from task_platform.worker.work import Assignment, Delivery
+from task_platform.worker.leases import Leases
+from task_platform.worker.work import Assignment, ClaimInHand, Delivery, GivenBack
 
 log = structlog.get_logger()
 
-Finished = tuple[Assignment, Outcome]
+Finished = tuple[Assignment, Outcome | GivenBack]
+_Commit = Callable[[Sequence[int]], Awaitable[set[UUID]]]
 
 
 class Completer:
     """Commits outcomes in groups.
 
+    Its backlog is bounded by whoever claims: nothing is claimed while many outcomes wait.
+
     acknowledge: called with the deliveries whose tasks are durable, or nobody's business of ours
         any more.
-    closed: called with each claim that has no open task left, or must not be renewed any more.
+    leases: hears of each claim that has no open task left, or that cannot be finished here.
     """
 
     def __init__(
@@ -44,13 +52,13 @@ class Completer:
         *,
         worker: str,
         acknowledge: Callable[[Sequence[Delivery]], Awaitable[None]],
-        closed: Callable[[int], None],
+        leases: Leases,
     ) -> None:
         self._pool = pool
         self._metrics = metrics
         self._worker = worker
         self._acknowledge = acknowledge
-        self._closed = closed
+        self._leases = leases
         self._batcher: Batcher[Finished, None] = Batcher(
             self._flush,
             BatchLimits(max_count=250, max_bytes=4_000_000, max_backlog=100_000),
@@ -59,9 +67,14 @@ class Completer:
             size_of=lambda finished: len(getattr(finished[1], "result", "")),
         )
 
-    def add(self, assignment: Assignment, outcome: Outcome) -> None:
+    def add(self, assignment: Assignment, outcome: Outcome | GivenBack) -> None:
         """Take an outcome; it is committed within milliseconds while the database answers."""
         self._batcher.add((assignment, outcome))
+
+    @property
+    def waiting(self) -> int:
+        """Outcomes that nobody is committing yet."""
+        return len(self._batcher)
 
     async def drain(self) -> None:
         """Return once every outcome taken has been committed."""
@@ -74,63 +87,97 @@ class Completer:
             # Nothing that waiting would mend. Without their leases the tasks come back through the
             # reaper, and one that can never be committed runs out of attempts.
             log.error("outcomes could not be committed", tasks=len(batch), exc_info=error)
-            for claim_id in {assignment.claim.claim_id for assignment, _ in batch}:
-                self._closed(claim_id)
+            for assignment, _ in batch:
+                self._leases.abandon(assignment.claim)
             await self._acknowledge([assignment.delivery for assignment, _ in batch])
         return [None] * len(batch)
 
     async def _commit(self, batch: Sequence[Finished]) -> None:
-        closing = []
-        for assignment, _ in batch:
-            assignment.claim.open_tasks -= 1
-            if assignment.claim.open_tasks == 0:
-                closing.append(assignment.claim.claim_id)
-        successes = [outcome for _, outcome in batch if isinstance(outcome, Success)]
-        failures = [outcome for _, outcome in batch if isinstance(outcome, Failure)]
-        kept = await self._commit_successes(successes, [] if failures else closing)
-        if failures:
-            kept |= await self._until_committed(
-                lambda: finish_unsuccessful(
-                    self._pool, failures, worker=self._worker, closed_claims=closing
-                )
-            )
+        closing = _closing(batch)
+        kept: set[UUID] = set()
+        commits = self._commits_of(batch)
+        for number, commit in enumerate(commits, start=1):
+            # A claim is closed together with the last of its outcomes.
+            kept |= await commit(closing if number == len(commits) else [])
         self._count(batch, kept)
         for claim_id in closing:
-            self._closed(claim_id)
+            self._leases.closed(claim_id)
         await self._acknowledge([assignment.delivery for assignment, _ in batch])
+
+    def _commits_of(self, batch: Sequence[Finished]) -> list[_Commit]:
+        """What makes a batch durable, in order; each takes the claims to close with it."""
+        successes = [outcome for _, outcome in batch if isinstance(outcome, Success)]
+        failures = [outcome for _, outcome in batch if isinstance(outcome, Failure)]
+        returned: dict[float, list[ClaimedTask]] = {}
+        for assignment, outcome in batch:
+            if isinstance(outcome, GivenBack):
+                returned.setdefault(outcome.after_s, []).append(assignment.task)
+        commits: list[_Commit] = []
+        if successes:
+            commits.append(partial(self._commit_successes, successes))
+        if failures:
+            commits.append(partial(self._commit_failures, failures))
+        commits += [partial(self._give_back, tasks, after_s) for after_s, tasks in returned.items()]
+        return commits
+
+    async def _commit_failures(
+        self, failures: Sequence[Failure], closing: Sequence[int]
+    ) -> set[UUID]:
+        return await self._until_committed(
+            lambda: finish_unsuccessful(
+                self._pool, failures, worker=self._worker, closed_claims=closing
+            ),
+            failures,
+        )
+
+    async def _give_back(
+        self, tasks: Sequence[ClaimedTask], after_s: float, closing: Sequence[int]
+    ) -> set[UUID]:
+        return await self._until_committed(
+            lambda: give_back(self._pool, tasks, closed_claims=closing, after_s=after_s), ()
+        )
 
     async def _commit_successes(
         self, successes: Sequence[Success], closing: Sequence[int]
     ) -> set[UUID]:
-        if not successes:
-            return set()
+        # What its handler committed itself needs nothing but its claim to be closed.
+        own = {success.task.id for success in successes if success.is_committed}
+        successes = [success for success in successes if not success.is_committed]
+        if not (successes or closing):
+            return own
         try:
-            return await self._until_committed(
-                lambda: finish_succeeded(self._pool, successes, closed_claims=closing)
+            return own | await self._until_committed(
+                lambda: finish_succeeded(self._pool, successes, closed_claims=closing), successes
             )
         except BadData as error:
             # Postgres refuses one of the results: find it, spare its neighbours.
             if len(successes) == 1:
                 unusable = _unusable_result(successes[0], error)
-                return await self._until_committed(
-                    lambda: finish_unsuccessful(
-                        self._pool, [unusable], worker=self._worker, closed_claims=closing
-                    )
-                )
+                return own | await self._commit_failures([unusable], closing)
             left, right = halves(len(successes))
-            kept = await self._commit_successes(successes[left], [])
-            return kept | await self._commit_successes(successes[right], closing)
+            own |= await self._commit_successes(successes[left], [])
+            return own | await self._commit_successes(successes[right], closing)
 
-    async def _until_committed(self, statement: Callable[[], Awaitable[set[UUID]]]) -> set[UUID]:
+    async def _until_committed(
+        self,
+        statement: Callable[[], Awaitable[set[UUID]]],
+        outcomes: Sequence[Outcome],
+    ) -> set[UUID]:
         """Repeat while the database is away: the outcome exists nowhere else.
 
         If the lease runs out meanwhile, the fence makes the late commit touch nothing.
         """
+        tries = 0
 
         async def timed() -> set[UUID]:
+            nonlocal tries
+            tries += 1
             started = perf_counter()
             kept = await statement()
             self._metrics.commit_seconds.observe(perf_counter() - started)
+            if tries > 1 and (rest := [o for o in outcomes if o.task.id not in kept]):
+                # An earlier try may have been committed, and only its answer lost.
+                kept |= await committed_outcomes(self._pool, rest)
             return kept
 
         return await until_available(timed, waiting="outcomes wait")
@@ -140,7 +187,10 @@ class Completer:
         metrics.finish_batch_size.observe(len(batch))
         succeeded: Counter[str] = Counter()
         for assignment, outcome in batch:
-            task = outcome.task
+            task = assignment.task
+            if isinstance(outcome, GivenBack):
+                metrics.given_back.inc(task.id in kept)
+                continue
             if task.id not in kept:
                 metrics.lost_updates.inc()
                 continue
@@ -161,6 +211,15 @@ class Completer:
                     metrics.retried.labels(label).inc()
         for label, count in succeeded.items():
             metrics.processed.labels(label).inc(count)
+
+
+def _closing(batch: Sequence[Finished]) -> list[int]:
+    """Note the tasks of a batch as finished; returns the claims that have none open any more."""
+    claims: dict[ClaimInHand, None] = {}
+    for assignment, _ in batch:
+        assignment.claim.open_tasks -= 1
+        claims[assignment.claim] = None
+    return [c.claim_id for c in claims if c.open_tasks == 0 and not c.is_abandoned]
 
 
 def _seconds(start: datetime, end: datetime) -> float:

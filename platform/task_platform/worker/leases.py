@@ -11,7 +11,7 @@ from task_platform.errors import DatabaseUnavailable
 from task_platform.metrics import WorkerMetrics
 from task_platform.settings import Settings
 from task_platform.storage.claims import renew_claims
-from task_platform.storage.pool import Pool
+from task_platform.storage.pool import OUTAGE, Pool
 from task_platform.worker.work import ClaimInHand
 
 log = structlog.get_logger()
@@ -38,6 +38,7 @@ class Leases:
         self._worker = worker
         self._on_lost = on_lost
         self._in_hand: dict[int, ClaimInHand] = {}
+        self._abandoned: set[int] = set()
 
     def hold(self, claim: ClaimInHand) -> None:
         """Renew this claim from now on."""
@@ -47,15 +48,21 @@ class Leases:
         """Forget a claim whose tasks are all finished."""
         self._in_hand.pop(claim_id, None)
 
-    def claim_ids(self) -> list[int]:
-        """The claims that are still open."""
-        return list(self._in_hand)
+    def abandon(self, claim: ClaimInHand) -> None:
+        """Let this lease run out, so that the reaper brings back whatever is still open."""
+        claim.is_abandoned = True
+        if self._in_hand.pop(claim.claim_id, None) is not None:
+            self._abandoned.add(claim.claim_id)
+
+    def known(self) -> set[int]:
+        """Every claim that this worker has heard of and that may still exist."""
+        return self._in_hand.keys() | self._abandoned
 
     async def run(self) -> None:
         """Renew until cancelled."""
         while True:
             await asyncio.sleep(self._settings.renew_s)
-            asked = self.claim_ids()
+            asked = list(self._in_hand)
             if not asked:
                 continue
             try:
@@ -64,8 +71,9 @@ class Leases:
                 )
             except DatabaseUnavailable as error:
                 # Either the database returns before the lease ends, or the reaper takes over.
-                log.warning("leases could not be renewed", error=str(error)[:200])
+                OUTAGE.complain(error, by="leases")
                 continue
+            OUTAGE.over(by="leases")
             for claim_id in set(asked) - kept:
                 claim = self._in_hand.pop(claim_id, None)
                 if claim is not None and claim.open_tasks > 0:

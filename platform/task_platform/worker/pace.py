@@ -25,3 +25,7 @@ class Pace:
             self.per_s = max(rate, self.per_s * _KEEP)
         self._completions = 0
         self._last_tick = now
+
+    def forget(self) -> None:
+        """Forget the burst: what is in hand goes on more slowly."""
+        self.per_s = 0.0

@@ -1,0 +1,140 @@
+"""Slots: the handlers that run at once, and the claimed tasks in line for one.
+
+What is claimed is never forgotten: every assignment leaves with an outcome, is taken back, or is
+reported broken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+
+import structlog
+
+from task_platform.worker.executor import Executor, Outcome
+from task_platform.worker.work import Assignment, ClaimInHand
+
+log = structlog.get_logger()
+
+
+class Slots:
+    """Runs assignments that need waiting, `concurrency` at once.
+
+    A thread that ran past its limit keeps its slot: it is still at work.
+
+    done: called with an assignment that ended, and its outcome.
+    broken: called with an assignment that ended without one, through no fault of its handler.
+    is_reserved: set by whoever keeps the slots for one task that must run alone.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        concurrency: int,
+        *,
+        done: Callable[[Assignment, Outcome], None],
+        broken: Callable[[Assignment], None],
+    ) -> None:
+        self._executor = executor
+        self._concurrency = concurrency
+        self._done = done
+        self._broken = broken
+        self._line: deque[Assignment] = deque()
+        self._running: set[Assignment] = set()
+        self.changed = asyncio.Event()
+        self.is_reserved = False
+
+    @property
+    def running(self) -> Collection[Assignment]:
+        """What is being run."""
+        return self._running
+
+    @property
+    def in_line(self) -> int:
+        """How many wait for a slot."""
+        return len(self._line)
+
+    @property
+    def usable(self) -> int:
+        """Slots that will become free again."""
+        return max(0, self._concurrency - self._executor.stuck_threads)
+
+    @property
+    def offered(self) -> int:
+        """Slots that the next tasks can have."""
+        return 0 if self.is_reserved else self.usable
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self._running or self._line)
+
+    def line_up(self, assignments: Iterable[Assignment]) -> None:
+        """Run these as soon as there are slots."""
+        self._line.extend(assignments)
+        self.fill()
+
+    def fill(self) -> None:
+        """Start what can be started, and let `changed` tell that something was."""
+        while self._line and len(self._running) < self.usable:
+            assignment = self._line.popleft()
+            self._running.add(assignment)
+            assignment.running = asyncio.create_task(self._run(assignment))
+        self.changed.set()
+
+    def waiting(self, *, since: float) -> int:
+        """How many in line were delivered at this monotonic instant, or before."""
+        return sum(assignment.delivery.arrived_mono <= since for assignment in self._line)
+
+    def take_last(self, count: int) -> list[Assignment]:
+        """Up to `count` of those in line, the last to be started; they are the caller's now."""
+        taken = [self._line.pop() for _ in range(min(count, len(self._line)))]
+        self.changed.set()
+        return taken
+
+    def withdraw(self, claim: ClaimInHand) -> list[Assignment]:
+        """Stop whatever belongs to this claim; returns it."""
+        waiting = [assignment for assignment in self._line if assignment.claim is claim]
+        for assignment in waiting:
+            assignment.is_withdrawn = True
+            self._line.remove(assignment)
+        running = [assignment for assignment in self._running if assignment.claim is claim]
+        self.changed.set()
+        return waiting + _interrupted(running)
+
+    async def interrupt(self, *, grace_s: float, end_within_s: float) -> list[Assignment]:
+        """Let the running ones end, then interrupt them and wait for that, each so long at most.
+
+        Returns those that were interrupted; who is still among `running` has not ended.
+        """
+        await self._ended(grace_s)
+        interrupted = _interrupted(self._running)
+        await self._ended(end_within_s)
+        return interrupted
+
+    async def _ended(self, within_s: float) -> None:
+        running = {assignment.running for assignment in self._running if assignment.running}
+        if running:
+            await asyncio.wait(running, timeout=within_s)
+
+    async def _run(self, assignment: Assignment) -> None:
+        try:
+            outcome = await self._executor.run(assignment)
+            if assignment.is_completing or not assignment.is_withdrawn:
+                self._done(assignment, outcome)
+        except Exception as error:
+            log.error("no outcome", task_id=str(assignment.task.id), exc_info=error)
+            self._broken(assignment)
+        finally:
+            self._running.discard(assignment)
+            self.fill()
+
+
+def _interrupted(assignments: Iterable[Assignment]) -> list[Assignment]:
+    """Interrupt those that can be interrupted, and return them."""
+    interrupted = [assignment for assignment in assignments if not assignment.is_completing]
+    for assignment in interrupted:
+        assignment.is_withdrawn = True
+        if assignment.running is not None:
+            assignment.running.cancel()
+    return interrupted
