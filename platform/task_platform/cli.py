@@ -16,6 +16,7 @@ from task_platform import service
 from task_platform.errors import ConfigurationError, TaskPlatformError
 from task_platform.settings import Settings, load_settings
 from task_platform.storage.migrate import migrate as apply_migrations
+from task_platform.tools import dlq
 
 app = typer.Typer(
     name="task-platform",
@@ -24,6 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(dlq.app)
 
 
 def _run(name: str, work: Callable[[service.Service], Awaitable[None]], *, ops: bool) -> None:
@@ -69,16 +71,24 @@ def migrate() -> None:
 
 
 def main() -> NoReturn:
-    """Entry point. Exit codes: 0 fine, 1 unavailable, 78 wrong configuration (EX_CONFIG)."""
+    """Entry point.
+
+    Exit codes: 0 fine, 1 unavailable or partly done, 64 usage, 78 wrong configuration, 130 aborted.
+    """
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        if said := error.format_message():
+            print(f"task-platform: {said}", file=sys.stderr)  # noqa: T201
+        sys.exit(64)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
     except ConfigurationError as error:
         print(f"task-platform: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(78)
     except TaskPlatformError as error:
         print(f"task-platform: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
-    sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
 from task_platform.announcer import announce
+from task_platform.broker import topology
 from task_platform.broker.publisher import Publisher
 from task_platform.errors import DatabaseUnavailable, TaskPlatformError
 from task_platform.logs import Outage
 from task_platform.metrics import RelayMetrics
+from task_platform.relay.dlq_reconciler import DeadLetterReconciler
 from task_platform.relay.reannounce import Reannouncer
+from task_platform.relay.retention import Retention
 from task_platform.service import Service, database_when_current, stopped_within
 from task_platform.storage import claims, outbox
 from task_platform.storage.pool import OUTAGE, Pool, close_pool
@@ -23,12 +27,20 @@ _ROWS_PER_ROUND = 100
 # A relay that dies with rows leaves them hidden for so long.
 _HIDE_S = 30.0
 _AGE_EVERY_S = 0.5
+# Statements, confirms and answers of the broker each have a time limit; this is for what hangs in
+# between all the same. Turning over a long dead letter queue takes its time.
+_LONGEST_PASS_S = {"dlq": 900.0}
+_LONGEST_PASS_OF_OTHERS_S = 60.0
 _BROKER_EVERY_S = 1.0
+# Every loop may be in the middle of a statement, and two of them hold a lock besides: one that
+# stalls must not take the connection that another needs.
+_CONNECTIONS = 10
 
 
 async def run_relay(service: Service) -> None:
     """Relay until told to stop."""
-    pool = await database_when_current(service)
+    size = max(_CONNECTIONS, service.settings.database_pool_size)
+    pool = await database_when_current(service, size=size)
     if pool is None:
         return
     relay = Relay(service, pool)
@@ -41,9 +53,11 @@ async def run_relay(service: Service) -> None:
 
 
 class Relay:
-    """Announces due outbox rows, brings back what lost workers held, announces the forgotten.
+    """Announces due outbox rows, brings back what lost workers held, announces the forgotten,
+    keeps the dead letter queue and the list of the dead in agreement, deletes what is over.
 
-    Several relays at once are safe: rows are taken with `skip locked` and hidden while in hand.
+    Several relays at once are safe: rows are taken with `skip locked` and hidden while in hand, and
+    what only one may do is done under a lock.
     """
 
     def __init__(self, service: Service, pool: Pool) -> None:
@@ -51,32 +65,51 @@ class Relay:
         self._settings = service.settings
         self._pool = pool
         self._metrics = RelayMetrics(service.registry)
-        self._publisher = Publisher(service.settings, name="relay")
         self._outage = Outage("passes fail")
         self._reannouncer = Reannouncer(pool, service.settings, self._metrics)
+        self._reconciler = DeadLetterReconciler(service, pool, self._metrics)
+        self._retention = Retention(service, pool, self._metrics)
+        # Each queue has a publisher of its own, so that one which is full or missing does not hold
+        # back the messages of the other.
+        self._publishers = {
+            queue: Publisher(service.settings, name=f"relay {queue}")
+            for queue in (topology.TASKS, topology.DEAD_LETTERS)
+        }
 
     async def run(self) -> None:
         """Run all loops until the service is told to stop."""
         settings = self._settings
+        loops: list[tuple[str, float, Callable[[], Awaitable[bool]]]] = [
+            ("outbox", settings.relay_poll_s, partial(self._relay_due, topology.TASKS)),
+            (
+                "dead_letters",
+                settings.relay_poll_s,
+                partial(self._relay_due, topology.DEAD_LETTERS),
+            ),
+            ("leases", settings.reaper_interval_s, self._reap),
+            ("reannounce", settings.reannounce_age_s / 4, self._reannouncer.run_pass),
+            ("age", _AGE_EVERY_S, self._measure_age),
+            ("broker", _BROKER_EVERY_S, self._probe_broker),
+            ("dlq", settings.dlq_check_s, self._reconciler.look),
+            ("retention", settings.retention_every_s, self._retention.run_pass),
+        ]
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._loop("outbox", settings.relay_poll_s, self._relay_due))
-            group.create_task(self._loop("leases", settings.reaper_interval_s, self._reap))
-            group.create_task(
-                self._loop("reannounce", settings.reannounce_age_s / 4, self._reannouncer.run_pass)
-            )
-            group.create_task(self._loop("age", _AGE_EVERY_S, self._measure_age))
-            group.create_task(self._loop("broker", _BROKER_EVERY_S, self._probe_broker))
+            for name, every_s, one_pass in loops:
+                group.create_task(self._loop(name, every_s, one_pass))
         await self._reannouncer.close()
-        await self._publisher.close()
+        await self._reconciler.close()
+        for publisher in self._publishers.values():
+            await publisher.close()
 
     async def _loop(
         self, name: str, every_s: float, one_pass: Callable[[], Awaitable[bool]]
     ) -> None:
         """Repeat a pass; it says whether there is more to do at once."""
+        limit_s = _LONGEST_PASS_S.get(name, _LONGEST_PASS_OF_OTHERS_S)
         while not self._service.stopping.is_set():
             has_more = False
             try:
-                async with asyncio.timeout(6 * self._settings.database_timeout_s):
+                async with asyncio.timeout(limit_s):
                     has_more = await one_pass()
             except (TaskPlatformError, TimeoutError) as error:
                 self._metrics.loop_errors.labels(name).inc()
@@ -88,21 +121,25 @@ class Relay:
             if not has_more:
                 await stopped_within(self._service, every_s)
 
-    async def _relay_due(self) -> bool:
-        if self._publisher.is_backing_off:
+    async def _relay_due(self, queue: str) -> bool:
+        publisher = self._publishers[queue]
+        if publisher.is_backing_off:
             # Taking rows only to release them again would churn the outbox.
             return False
-        rows = await outbox.claim_outbox_rows(self._pool, limit=_ROWS_PER_ROUND, hide_s=_HIDE_S)
+        rows = await outbox.claim_outbox_rows(
+            self._pool, queue=queue, limit=_ROWS_PER_ROUND, hide_s=_HIDE_S
+        )
         if not rows:
             return False
         sent, remaining = await announce(
-            self._pool, self._publisher, rows, retry_in_s=self._settings.relay_poll_s * 5
+            self._pool, publisher, rows, retry_in_s=self._settings.relay_poll_s * 5
         )
         self._metrics.announced.inc(sent)
         return remaining == 0 and len(rows) == _ROWS_PER_ROUND
 
     async def _probe_broker(self) -> bool:
-        self._service.readiness.set("broker", met=await self._publisher.probe())
+        is_there = await self._publishers[topology.TASKS].probe()
+        self._service.readiness.set("broker", met=is_there)
         return False
 
     async def _measure_age(self) -> bool:

@@ -8,16 +8,14 @@ only be claimed once.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from time import monotonic, time
 from uuid import UUID
 
 import structlog
-from aiormq.channel import Channel
 
-from task_platform.broker import client, topology
-from task_platform.errors import BrokerUnavailable
+from task_platform.broker import topology
 from task_platform.metrics import RelayMetrics
+from task_platform.relay.probe import QueueProbe
 from task_platform.settings import Settings
 from task_platform.storage.outbox import reannounce
 from task_platform.storage.pool import Pool
@@ -43,8 +41,7 @@ class Reannouncer:
         self._mark = _START
         self._not_before = 0.0
         self._busy_not_before = 0.0
-        self._connection = AsyncExitStack()
-        self._channel: Channel | None = None
+        self._probe = QueueProbe(settings, name="relay probe")
 
     async def run_pass(self) -> bool:
         """Look through the open tasks once, when it is time to. Never asks to be repeated.
@@ -54,7 +51,7 @@ class Reannouncer:
         started = monotonic()
         if started < self._not_before:
             return False
-        queue_is_empty = await self._queue_is_empty()
+        queue_is_empty = (await self._probe.depth(topology.TASKS)).ready == 0
         if not queue_is_empty and started < self._busy_not_before:
             return False
         announced = await self._search(only_overtaken=not queue_is_empty)
@@ -72,7 +69,7 @@ class Reannouncer:
         settings = self._settings
         age_s = settings.reannounce_every_s if only_overtaken else settings.reannounce_age_s
         # A task whose id is younger than the age cannot have been due for so long.
-        before = _uuid7_floor(time() - age_s)
+        before = uuid7_floor(time() - age_s)
         after, announced, mark_is_settled = self._mark, 0, False
         while True:
             window = await reannounce(
@@ -93,30 +90,13 @@ class Reannouncer:
 
     async def close(self) -> None:
         """Let the connection go."""
-        self._channel = None
-        await self._connection.aclose()
+        await self._probe.close()
 
     def _advance_mark(self, first_open: UUID | None, last_scanned: UUID) -> None:
         candidate = last_scanned if first_open is None else UUID(int=first_open.int - 1)
-        self._mark = max(self._mark, min(candidate, _uuid7_floor(time() - _SETTLED_AFTER_S)))
-
-    async def _queue_is_empty(self) -> bool:
-        if self._channel is None or self._channel.is_closed:
-            await self.close()
-            connection = await self._connection.enter_async_context(
-                client.connected(self._settings, name="relay probe")
-            )
-            self._channel = await client.open_channel(connection, confirms=False)
-            await client.declare_all(self._channel, self._settings)
-        try:
-            depth = await client.queue_depth(self._channel, topology.TASKS)
-        except BrokerUnavailable:
-            # A missing queue closes the channel; the next pass declares it again.
-            self._channel = None
-            raise
-        return depth.ready == 0
+        self._mark = max(self._mark, min(candidate, uuid7_floor(time() - _SETTLED_AFTER_S)))
 
 
-def _uuid7_floor(unix_s: float) -> UUID:
+def uuid7_floor(unix_s: float) -> UUID:
     """The lowest UUIDv7 of an instant (RFC 9562: the first 48 bits are unix milliseconds)."""
     return UUID(int=int(unix_s * 1_000) << 80)

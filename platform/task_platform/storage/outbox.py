@@ -37,9 +37,14 @@ class Reannounced:
     has_started: bool
 
 
-async def claim_outbox_rows(pool: Pool, *, limit: int, hide_s: float) -> list[OutboxRow]:
-    """Take due rows, hidden from others for `hide_s` seconds. Raises DatabaseUnavailable."""
-    rows = await fetch(pool, "claim_outbox_rows", limit, hide_s)
+async def claim_outbox_rows(
+    pool: Pool, *, queue: str, limit: int, hide_s: float
+) -> list[OutboxRow]:
+    """Take a queue's due rows, hidden from others for `hide_s` seconds.
+
+    Raises DatabaseUnavailable.
+    """
+    rows = await fetch(pool, "claim_outbox_rows", limit, hide_s, queue)
     return [OutboxRow(row["id"], row["queue"], tuple(row["task_ids"])) for row in rows]
 
 

@@ -31,3 +31,8 @@ alter table dead_letters add column replayed_as uuid;
 create index dead_letters_open on dead_letters (failed_at, task_id) where resolved_at is null;
 
 create index idempotency_keys_expires_at on idempotency_keys (expires_at);
+
+-- Each queue's messages are taken apart from the others'.
+create index outbox_queue_available_at on outbox (queue, available_at);
+
+drop index outbox_available_at;

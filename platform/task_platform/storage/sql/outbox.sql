@@ -1,12 +1,12 @@
 -- name: claim_outbox_rows
--- Take rows that are due, hiding them from other relays for a while.
+-- Take rows of one queue that are due, hiding them from other relays for a while.
 -- No lock is held while the broker answers: whoever dies with a row leaves it to reappear.
--- $1 limit bigint, $2 hide_s float8
+-- $1 limit bigint, $2 hide_s float8, $3 queue text
 update outbox
 set available_at = now() + $2::float8 * interval '1 second'
 where id in (
     select id from outbox
-    where available_at <= now()
+    where queue = $3 and available_at <= now()
     order by available_at
     limit $1
     for update skip locked

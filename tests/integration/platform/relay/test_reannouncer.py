@@ -105,7 +105,7 @@ async def test_the_mark_leaves_room_for_ids_that_are_still_to_be_committed(
     await finish(pool, await forgotten(pool, 3))
     search = reannouncer()
     await search.run_pass()
-    assert search._mark < reannounce._uuid7_floor(time() - 59)
+    assert search._mark < reannounce.uuid7_floor(time() - 59)
 
 
 async def test_nothing_is_announced_while_its_message_may_still_wait(
@@ -121,11 +121,11 @@ async def test_nothing_is_announced_while_its_message_may_still_wait(
 @given(st.floats(min_value=0, max_value=4e9))
 def test_the_floor_of_an_instant_is_below_its_ids(unix_s: float) -> None:
     milliseconds = int(unix_s * 1_000)
-    floor = reannounce._uuid7_floor(unix_s)
+    floor = reannounce.uuid7_floor(unix_s)
     assert floor.int >> 80 == milliseconds
     assert floor.int & ((1 << 80) - 1) == 0
 
 
 def test_an_id_of_now_lies_between_the_floors_around_it() -> None:
     before, made, after = time(), uuid7(), time()
-    assert reannounce._uuid7_floor(before) <= made <= reannounce._uuid7_floor(after + 0.001)
+    assert reannounce.uuid7_floor(before) <= made <= reannounce.uuid7_floor(after + 0.001)

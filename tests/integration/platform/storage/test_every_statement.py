@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 from task_platform.settings import Settings
-from task_platform.storage import effects, health, migrate, queries, transactions
+from task_platform.storage import effects, health, locks, migrate, queries, transactions
 from task_platform.storage import pool as pool_module
 from task_platform.storage.claims import (
     bury_rowless,
@@ -14,6 +16,19 @@ from task_platform.storage.claims import (
     hand_on,
     renew_claims,
 )
+from task_platform.storage.dead_letters import (
+    BEGINNING,
+    announced_dead_letters,
+    count_open,
+    list_dead_letters,
+    now,
+    open_among,
+    open_dead_letters,
+    purge_dead_letters,
+    replay_dead_letters,
+    show_dead_letter,
+)
+from task_platform.storage.locks import RETENTION, held_lock
 from task_platform.storage.migrate import is_current
 from task_platform.storage.outbox import (
     claim_outbox_rows,
@@ -27,10 +42,15 @@ from task_platform.storage.outcomes import (
 )
 from task_platform.storage.pool import Pool, open_pool
 from task_platform.storage.reads import get_task, list_tasks
+from task_platform.storage.retention import (
+    delete_expired_keys,
+    delete_finished_tasks,
+    delete_resolved_rowless,
+)
 
 from ....factories import failure, keyed_task, some_ids, success
 from .steps import claim, claimed, lose_claims, submit, submitted_ids
-from .test_reannounce import search
+from .test_reannounce import HIGHEST, LOWEST, search
 
 
 async def test_every_statement_runs_on_a_real_database(
@@ -45,6 +65,7 @@ async def test_every_statement_runs_on_a_real_database(
     monkeypatch.setattr(pool_module, "sql", noted)
     monkeypatch.setattr(transactions, "sql", noted)
     monkeypatch.setattr(migrate, "sql", noted)
+    monkeypatch.setattr(locks, "sql", noted)
     monkeypatch.setattr(health, "sql", noted)
     await migrate.migrate(empty_url)
     pool = await open_pool(Settings(database_url=empty_url), process="test")
@@ -69,7 +90,8 @@ async def test_every_statement_runs_on_a_real_database(
         await oldest_unsent_age_s(pool)
         await pool.execute("update outbox set available_at = now()")
         all_of, none_of, *_, part_of = sorted(
-            await claim_outbox_rows(pool, limit=9, hide_s=9), key=lambda row: len(row.task_ids)
+            await claim_outbox_rows(pool, queue="tasks", limit=9, hide_s=9),
+            key=lambda row: len(row.task_ids),
         )
         confirmed = {*all_of.task_ids, part_of.task_ids[0]} - {*none_of.task_ids}
         await settle_outbox_rows(pool, [all_of, none_of, part_of], confirmed, retry_in_s=1)
@@ -77,6 +99,7 @@ async def test_every_statement_runs_on_a_real_database(
         await run_effects(pool, Settings(database_url=empty_url))
         await get_task(pool, tenant="default", task_id=done.id)
         await list_tasks(pool, tenant="default", before=None, state=None, task_type=None, limit=10)
+        await run_operations(pool, dead.id)
     finally:
         await pool.close()
     assert executed == set(queries.statements())
@@ -98,3 +121,22 @@ async def run_effects(pool: Pool, settings: Settings) -> None:
     finally:
         await connections.close()
     await committed_outcomes(pool, [success(task)])
+
+
+async def run_operations(pool: Pool, dead: UUID) -> None:
+    """What operators do about the dead, and what retention deletes."""
+    await list_dead_letters(pool, before=None, only_open=True, task_type=None, limit=10)
+    await show_dead_letter(pool, dead)
+    await count_open(pool)
+    await open_among(pool, [dead])
+    await open_dead_letters(pool, until=await now(pool), after=BEGINNING)
+    await announced_dead_letters(pool, after=BEGINNING)
+    (new_id,) = some_ids(1)
+    await replay_dead_letters(pool, {dead: new_id})
+    await purge_dead_letters(pool, [dead])
+    async with held_lock(pool, RETENTION) as lock:
+        assert lock is not None
+        await lock.confirm()
+    await delete_finished_tasks(pool, after=LOWEST, before=HIGHEST, window=10, age_s=0)
+    await delete_resolved_rowless(pool, after=LOWEST, window=10, age_s=0)
+    await delete_expired_keys(pool, limit=10)

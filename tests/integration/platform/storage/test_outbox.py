@@ -35,24 +35,26 @@ async def test_due_rows_are_taken_oldest_first_and_hidden(pool: Pool) -> None:
     (late,) = await add(pool, 1, due_in_s=-1)
     (later,) = await add(pool, 1, due_in_s=-5)
     await add(pool, 1, due_in_s=60)
-    (first,) = await claim_outbox_rows(pool, limit=1, hide_s=60)
+    (first,) = await claim_outbox_rows(pool, queue="tasks", limit=1, hide_s=60)
     assert first == later
-    assert await claim_outbox_rows(pool, limit=10, hide_s=60) == [late]
-    assert await claim_outbox_rows(pool, limit=10, hide_s=60) == []
+    assert await claim_outbox_rows(pool, queue="tasks", limit=10, hide_s=60) == [late]
+    assert await claim_outbox_rows(pool, queue="tasks", limit=10, hide_s=60) == []
     assert len(await outbox(pool)) == 3
 
 
 async def test_a_row_reappears_when_its_relay_dies(pool: Pool) -> None:
     rows = await add(pool, 1)
-    assert await claim_outbox_rows(pool, limit=1, hide_s=0.05) == rows
+    assert await claim_outbox_rows(pool, queue="tasks", limit=1, hide_s=0.05) == rows
     async with asyncio.timeout(5):
-        while await claim_outbox_rows(pool, limit=1, hide_s=60) != rows:
+        while await claim_outbox_rows(pool, queue="tasks", limit=1, hide_s=60) != rows:
             await asyncio.sleep(0.01)
 
 
 async def test_relays_side_by_side_take_disjoint_rows(pool: Pool) -> None:
     rows = await add(pool, 60)
-    taken = await asyncio.gather(*(claim_outbox_rows(pool, limit=10, hide_s=60) for _ in range(8)))
+    taken = await asyncio.gather(
+        *(claim_outbox_rows(pool, queue="tasks", limit=10, hide_s=60) for _ in range(8))
+    )
     ids = [row.id for batch in taken for row in batch]
     assert len(ids) == len(set(ids)) == 60
     assert set(ids) == {row.id for row in rows}
@@ -84,5 +86,5 @@ async def test_the_oldest_age_is_that_of_the_longest_due(pool: Pool) -> None:
     assert await oldest_unsent_age_s(pool) == 0
     await add(pool, 1, due_in_s=-5)
     await add(pool, 1, due_in_s=-50)
-    await claim_outbox_rows(pool, limit=10, hide_s=60)
+    await claim_outbox_rows(pool, queue="tasks", limit=10, hide_s=60)
     assert await oldest_unsent_age_s(pool) == pytest.approx(50, abs=5)

@@ -1,0 +1,1 @@
+"""Tools for people and scripts: each is one subcommand of `task-platform`."""
