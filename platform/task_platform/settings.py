@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         SecretStr("amqp://guest:guest@127.0.0.1:5672/"), description="RabbitMQ, vhost included."
     )
     broker_heartbeat_s: int = Field(
-        5, ge=1, le=600, description="AMQP heartbeat; a dead link is noticed within three."
+        4, ge=1, le=600, description="AMQP heartbeat; a dead link is noticed within three."
     )
     publish_timeout_s: Seconds = Field(5.0, description="Longest wait for a batch's confirms.")
     queue_type: Literal["quorum", "classic"] = Field(

@@ -29,7 +29,7 @@ CLOSE_TIMEOUT_S = 2.0
 
 
 class _Connection(aiormq.Connection):
-    """Gives up a silent server after two and a half heartbeats: with the default ones, 14 s."""
+    """Gives up a silent server after two and a half heartbeats: with the default ones, 12 s."""
 
     HEARTBEAT_GRACE_MULTIPLIER = 2
 

@@ -75,6 +75,7 @@ class Consumer:
         self._channel: Channel | None = None
         self._consumer_tag = ""
         self._is_cancelled = asyncio.Event()
+        self._loss: ConsumerLost | None = None
         self._is_stopped = False
         self._last_delivery = monotonic()
         self._outage = Outage("not consuming")
@@ -168,12 +169,12 @@ class Consumer:
         self._prefetch = prefetch
         self._metrics.prefetch.set(prefetch)
         async with self._lock:
-            if self._channel is None:
+            if self._channel is None or self._channel.is_closed:
                 return
             try:
                 await self._consume_anew(self._channel)
             except BrokerUnavailable as error:
-                log.warning("could not change the prefetch", error=str(error)[:200])
+                self._loss = ConsumerLost("silent", str(error))
                 self._is_cancelled.set()
 
     async def stop(self) -> None:
@@ -200,6 +201,7 @@ class Consumer:
             self._generation += 1
             self._ledger = AckLedger()
             self._is_cancelled.clear()
+            self._loss = None
             with client.translated_errors():
                 async with asyncio.timeout(client.CONNECT_TIMEOUT_S):
                     await self._consume(channel)
@@ -256,7 +258,7 @@ class Consumer:
             except TimeoutError:
                 pass
             else:
-                raise ConsumerLost("cancelled", "the broker cancelled the consumer")
+                raise self._loss or ConsumerLost("cancelled", "the broker cancelled the consumer")
             if monotonic() - max(answered_at, self._last_delivery) < PROBE_AFTER_S:
                 continue
             try:
