@@ -15,17 +15,18 @@ from task_platform.errors import DatabaseUnavailable, TaskPlatformError
 from task_platform.logs import Outage
 from task_platform.metrics import RelayMetrics
 from task_platform.relay.dlq_reconciler import DeadLetterReconciler
+from task_platform.relay.lease_reaper import LeaseReaper
 from task_platform.relay.reannounce import Reannouncer
 from task_platform.relay.retention import Retention
 from task_platform.service import Service, database_when_current, stopped_within
-from task_platform.storage import claims, outbox
+from task_platform.storage import outbox
 from task_platform.storage.pool import OUTAGE, Pool, close_pool
 
 log = structlog.get_logger()
 
 _ROWS_PER_ROUND = 100
 # A relay that dies with rows leaves them hidden for so long.
-_HIDE_S = 30.0
+_HIDE_S = 10.0
 _AGE_EVERY_S = 0.5
 # Statements, confirms and answers of the broker each have a time limit; this is for what hangs in
 # between all the same. Turning over a long dead letter queue takes its time.
@@ -66,6 +67,7 @@ class Relay:
         self._pool = pool
         self._metrics = RelayMetrics(service.registry)
         self._outage = Outage("passes fail")
+        self._reaper = LeaseReaper(pool, service.settings, self._metrics)
         self._reannouncer = Reannouncer(pool, service.settings, self._metrics)
         self._reconciler = DeadLetterReconciler(service, pool, self._metrics)
         self._retention = Retention(service, pool, self._metrics)
@@ -86,7 +88,7 @@ class Relay:
                 settings.relay_poll_s,
                 partial(self._relay_due, topology.DEAD_LETTERS),
             ),
-            ("leases", settings.reaper_interval_s, self._reap),
+            ("leases", settings.reaper_interval_s, self._reaper.run_pass),
             ("reannounce", settings.reannounce_age_s / 4, self._reannouncer.run_pass),
             ("age", _AGE_EVERY_S, self._measure_age),
             ("broker", _BROKER_EVERY_S, self._probe_broker),
@@ -145,12 +147,4 @@ class Relay:
     async def _measure_age(self) -> bool:
         # In a loop of its own: rows that wait hidden for their next try are old all the same.
         self._metrics.oldest_age.set(await outbox.oldest_unsent_age_s(self._pool))
-        return False
-
-    async def _reap(self) -> bool:
-        lost_claims, tasks = await claims.expire_leases(self._pool)
-        if lost_claims:
-            self._metrics.leases_expired.inc(lost_claims)
-            self._metrics.tasks_recovered.inc(tasks)
-            log.warning("leases ran out", claims=lost_claims, tasks_brought_back=tasks)
         return False

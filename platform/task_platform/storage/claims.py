@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from task_platform.domain.task import ClaimedTask
@@ -116,9 +117,14 @@ async def hand_on(pool: Pool, ids: Collection[UUID]) -> set[UUID]:
     return {row["id"] for row in await fetch(pool, "hand_on", list(ids), _CLAIM_FROM)}
 
 
-async def expire_leases(pool: Pool, *, limit: int = 100) -> tuple[int, int]:
-    """Bring back the tasks of lost claims; returns how many (claims, tasks)."""
-    (row,) = await fetch(pool, "expire_leases", _EXPIRE_FROM, _EXPIRE_TO, limit)
+async def expire_leases(
+    pool: Pool, *, limit: int = 100, until: datetime | None = None
+) -> tuple[int, int]:
+    """Bring back the tasks of lost claims; returns how many (claims, tasks).
+
+    until: nothing is ended after this instant: a statement may have been held up on its way.
+    """
+    (row,) = await fetch(pool, "expire_leases", _EXPIRE_FROM, _EXPIRE_TO, limit, until)
     return row["claims"], row["tasks"]
 
 

@@ -51,12 +51,13 @@ returning id;
 -- Bring back the tasks of lost claims. A task lost in company may be innocent: it is not charged
 -- for the attempt and runs alone from now on. A task lost while alone stays charged, so that one
 -- which kills its worker runs out of attempts.
--- $1 prior_states text[], $2 state text, $3 limit bigint
+-- $1 prior_states text[], $2 state text, $3 limit bigint,
+-- $4 until timestamptz (later than that, this statement was held up and ends nothing; or null)
 with expired as (
     delete from claims
     where id in (
         select id from claims
-        where expires_at < now()
+        where expires_at < now() and now() <= coalesce($4::timestamptz, 'infinity')
         order by id
         limit $3
         for update skip locked
