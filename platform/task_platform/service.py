@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from task_platform.storage.pool import OUTAGE, Pool, close_pool, open_pool
 log = structlog.get_logger()
 
 DATABASE_EVERY_S = 1.0
+_LEFTOVERS_S = 1.0
 
 
 @dataclass
@@ -102,6 +104,10 @@ class Service:
                 log.warning("nobody came to read the final counts")
 
 
+# As uvicorn's own.
+_BACKLOG = 2_048
+
+
 class _EmbeddedServer(uvicorn.Server):
     """uvicorn without its own signal handling: the service decides when to stop."""
 
@@ -126,6 +132,8 @@ async def serving(
     except OSError as error:
         listener.close()
         raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    # Whoever hears of the port may connect at once, though the server's own turn comes later.
+    listener.listen(_BACKLOG)
     server = _EmbeddedServer(
         uvicorn.Config(
             app,
@@ -284,6 +292,23 @@ async def run(
     finally:
         await cancelled(watching)
     log.info("stopped", after_s=round(monotonic() - started, 1))
+    await _end_leftovers()
+
+
+async def _end_leftovers() -> None:
+    """End what is still there; a handler that refuses to end is left behind with its process.
+
+    The loop would wait for it for ever, and everything else is done.
+    """
+    leftovers = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in leftovers:
+        task.cancel()
+    if leftovers:
+        _, refusing = await asyncio.wait(leftovers, timeout=_LEFTOVERS_S)
+        if refusing:
+            log.warning("something refuses to end and is left behind", tasks=len(refusing))
+            sys.stderr.flush()
+            os._exit(0)
 
 
 async def _served(
