@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -19,13 +19,11 @@ from pydantic import ValidationError
 from task_platform.domain.retry import (
     RetryPolicy,
     backoff_s,
-    delay_asked_for,
     has_attempts_left,
     within_policy_s,
 )
 from task_platform.errors import (
     NonRetryable,
-    RetryAfter,
     TaskTimeout,
     UnknownTaskType,
     WorkerLost,
@@ -35,27 +33,10 @@ from task_platform.handlers.registry import Handler, HandlerRegistry, Lane
 from task_platform.storage.outcomes import Failure, Success
 from task_platform.storage.transactions import HandlerConnections
 from task_platform.worker.effects import LoopEffects, ThreadEffects
-from task_platform.worker.results import result_text
-from task_platform.worker.scrub import describe, scrub
+from task_platform.worker.results import Report, report_of, reported, result_text
 from task_platform.worker.work import Assignment
 
 Outcome = Success | Failure
-
-
-@dataclass(frozen=True, slots=True)
-class _Report:
-    """What a handler did, as text: `result` is JSON, or None and the rest says why.
-
-    retry_after_s: the delay that it asked for.
-    Exceptions do not travel well between threads and processes: StopIteration cannot be set on a
-    future, and one with arguments of its own cannot be unpickled.
-    """
-
-    result: str | None
-    error_type: str = ""
-    message: str = ""
-    may_retry: bool = True
-    retry_after_s: float | None = None
 
 
 class Executor:
@@ -84,7 +65,7 @@ class Executor:
         self._on_thread_freed = on_thread_freed
         self._threads: ThreadPoolExecutor | None = None
         self._processes: ProcessPool | None = None
-        self._stuck: set[asyncio.Future[_Report]] = set()
+        self._stuck: set[asyncio.Future[Report]] = set()
 
     @property
     def stuck_threads(self) -> int:
@@ -106,9 +87,9 @@ class Executor:
             _refuse_exhausted(assignment)
             known = _known(handler, assignment)
             arguments = _arguments(known, assignment, None)
-            report = _reported(self._max_result_bytes, known.function, *arguments)
+            report = reported(self._max_result_bytes, known.function, *arguments)
         except Exception as error:
-            report = _report_of(error)
+            report = report_of(error)
         return self._outcome(assignment, handler, report, started)
 
     async def run(self, assignment: Assignment) -> Outcome:
@@ -128,7 +109,7 @@ class Executor:
         except BaseException as error:  # a handler may raise anything, CancelledError too
             if isinstance(error, asyncio.CancelledError) and assignment.is_withdrawn:
                 raise
-            outcome = self._outcome(assignment, handler, _report_of(error), started)
+            outcome = self._outcome(assignment, handler, report_of(error), started)
         finally:
             await effects.end()
         return outcome
@@ -147,13 +128,13 @@ class Executor:
             with suppress(TimeoutError):
                 self._processes.join(timeout=2)
 
-    async def _in_lane(self, handler: Handler, arguments: tuple[Any, ...]) -> _Report:
+    async def _in_lane(self, handler: Handler, arguments: tuple[Any, ...]) -> Report:
         limit_s = handler.timeout_s
         match handler.lane:
             case Lane.THREAD:
                 future = asyncio.get_running_loop().run_in_executor(
                     self._thread_pool(),
-                    _reported,
+                    reported,
                     self._max_result_bytes,
                     handler.function,
                     *arguments,
@@ -170,9 +151,9 @@ class Executor:
                     raise
             case Lane.PROCESS:
                 try:
-                    report: _Report = await asyncio.wrap_future(
+                    report: Report = await asyncio.wrap_future(
                         self._process_pool().schedule(
-                            _reported,
+                            reported,
                             args=(self._max_result_bytes, handler.function, *arguments),
                             timeout=limit_s,
                         )
@@ -188,14 +169,14 @@ class Executor:
                 try:
                     async with asyncio.timeout(limit_s) as limit:
                         result = await handler.function(*arguments)
-                        return _Report(result_text(result, self._max_result_bytes))
+                        return Report(result_text(result, self._max_result_bytes))
                 except TimeoutError:
                     if limit.expired():
                         raise TaskTimeout(f"not finished within {limit_s} s") from None
                     raise
 
-    def _give_up(self, future: asyncio.Future[_Report]) -> None:
-        def on_end(ended: asyncio.Future[_Report]) -> None:
+    def _give_up(self, future: asyncio.Future[Report]) -> None:
+        def on_end(ended: asyncio.Future[Report]) -> None:
             self._stuck.discard(ended)
             self._on_thread_freed()
 
@@ -203,7 +184,7 @@ class Executor:
         future.add_done_callback(on_end)
 
     def _outcome(
-        self, assignment: Assignment, handler: Handler | None, report: _Report, started: float
+        self, assignment: Assignment, handler: Handler | None, report: Report, started: float
     ) -> Outcome:
         task = assignment.task
         if report.result is not None:
@@ -293,32 +274,3 @@ def _effects_in(lane: Lane, effects: LoopEffects | None) -> Effects:
     if effects is not None and lane is Lane.THREAD:
         return ThreadEffects(effects, asyncio.get_running_loop())
     return NoEffects(lane.value)
-
-
-def _reported(max_bytes: int, function: Callable[..., Any], *arguments: Any) -> _Report:
-    """Run synchronous code and tell what became of it, whatever it raises."""
-    try:
-        return _Report(result_text(function(*arguments), max_bytes))
-    except BaseException as error:
-        return _report_of(error)
-
-
-def _report_of(error: BaseException) -> _Report:
-    if isinstance(error, RetryAfter):
-        return _report_of_delay(error)
-    return _Report(
-        None, *describe(error), may_retry=not isinstance(error, NonRetryable | WorkerLost)
-    )
-
-
-def _report_of_delay(error: RetryAfter) -> _Report:
-    error_type, message = describe(error)
-    # A subclass may have forgotten to set it.
-    given = getattr(error, "seconds", None)
-    delay_s = delay_asked_for(given)
-    if delay_s is None:
-        message = scrub(
-            f"{message} (the delay is no number of seconds from 0 up but a"
-            f" {type(given).__name__}: the usual back-off applies)"
-        )
-    return _Report(None, error_type, message, retry_after_s=delay_s)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 from pydantic import BaseModel
 from task_platform.domain.retry import RetryPolicy
-from task_platform.errors import NonRetryable
+from task_platform.errors import NonRetryable, RetryAfter
 from task_platform.handlers import HandlerRegistry, TaskContext
 from task_platform.handlers.registry import Handler, Lane
 from task_platform.settings import Settings
@@ -184,21 +189,173 @@ async def test_whatever_ends_a_process_is_a_failure(
         assert outcome.message == "the process died with exit code 7"
 
 
-@pytest.mark.parametrize("lane", SYNC)
-async def test_a_result_that_is_not_json_is_never_retried_in11(execute: Any, lane: Lane) -> None:
-    outcome = await execute(handler("t", set, lane=lane), [1])
+class Disturbing(dict[str, int]):
+    """Looks like JSON until it is read."""
+
+    def items(self) -> Any:
+        raise ValueError("no items")
+
+
+def never_ending() -> list[Any]:
+    ring: list[Any] = []
+    ring.append(ring)
+    return ring
+
+
+UNUSABLE: dict[str, Callable[[], Any]] = {
+    "set": lambda: {1},
+    "bytes": lambda: b"x",
+    "datetime": lambda: datetime(2026, 1, 1, tzinfo=UTC),
+    "uuid": lambda: UUID(int=1),
+    "decimal": lambda: Decimal(1),
+    "object": object,
+    "coroutine": lambda: raise_by_name_async("runtime"),
+    "generator": lambda: (n for n in range(3)),
+    "function": lambda: print,
+    "nan": lambda: float("nan"),
+    "infinity": lambda: [1, {"a": float("-inf")}],
+    "tuple as key": lambda: {(1, 2): 3},
+    "surrogate": lambda: "\ud83d",
+    "nul": lambda: {"a\x00": 1},
+    "ring": never_ending,
+    "disturbing": lambda: Disturbing(a=1),
+    "digits": lambda: 10**5_000,
+    "huge": lambda: "x" * MAX_RESULT_BYTES,
+    "huge in bytes": lambda: "é" * (MAX_RESULT_BYTES // 2),
+}
+
+
+def make(name: str) -> Any:
+    """What is asked for; with a function of its own, so that every lane can import it."""
+    return UNUSABLE[name]()
+
+
+async def make_async(name: str) -> Any:
+    return make(name)
+
+
+@pytest.mark.parametrize("unusable", UNUSABLE)
+@pytest.mark.parametrize("lane", [Lane.INLINE, Lane.THREAD, Lane.LOOP])
+async def test_a_result_that_cannot_be_stored_is_never_retried_in11(
+    execute: Any, lane: Lane, unusable: str
+) -> None:
+    function = make_async if lane is Lane.LOOP else make
+    outcome = await execute(handler("t", function, lane=lane), unusable)
     assert isinstance(outcome, Failure)
-    assert outcome.error_type == "InvalidResult"
-    assert "set" in outcome.message
-    assert outcome.is_dead
-
-
-async def test_an_async_result_that_is_not_json_is_never_retried_in11(execute: Any) -> None:
-    async def answer(_: Any) -> float:
-        return float("nan")
-
-    outcome = await execute(handler("t", answer, lane=Lane.LOOP))
     assert (outcome.error_type, outcome.is_dead) == ("InvalidResult", True)
+    assert outcome.message.startswith("the result ")
+
+
+@pytest.mark.parametrize(
+    "code", ["{1}", "b'x'", "object()", "float('nan')", "print", "'x' * 1000", "(n for n in 'x')"]
+)
+async def test_no_such_result_leaves_a_process_in11(execute: Any, code: str) -> None:
+    outcome = await execute(handler("t", eval, lane=Lane.PROCESS), code)
+    assert (outcome.error_type, outcome.is_dead) == ("InvalidResult", True)
+
+
+@pytest.mark.parametrize("text", ["x" * (MAX_RESULT_BYTES - 2), "é" * (MAX_RESULT_BYTES // 2 - 1)])
+async def test_a_result_may_have_the_whole_size(execute: Any, text: str) -> None:
+    outcome = await execute(handler("t", lambda payload: payload), text)
+    assert len(outcome.result.encode()) == MAX_RESULT_BYTES
+
+
+class Soon(RetryAfter):
+    """Says when by a clock, and not in seconds."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, "soon")
+
+
+def ask_for_delay(seconds: Any) -> None:
+    raise RetryAfter(seconds, "the quota is used up")
+
+
+async def ask_for_delay_async(seconds: Any) -> None:
+    ask_for_delay(seconds)
+
+
+@pytest.mark.parametrize(
+    ("lane", "function", "payload"),
+    [
+        (Lane.INLINE, ask_for_delay, 7.5),
+        (Lane.THREAD, ask_for_delay, 7.5),
+        (Lane.LOOP, ask_for_delay_async, 7.5),
+        (
+            Lane.PROCESS,
+            exec,
+            "from task_platform.errors import RetryAfter\n"
+            "raise RetryAfter(7.5, 'the quota is used up')",
+        ),
+    ],
+)
+async def test_a_handler_may_say_when_to_try_again(
+    execute: Any, lane: Lane, function: Any, payload: Any
+) -> None:
+    outcome = await execute(handler("t", function, lane=lane), payload)
+    assert (outcome.retry_in_s, outcome.error_type) == (7.5, "RetryAfter")
+    assert outcome.message == "the quota is used up"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "delay_s"), [(0, 0.5), (0.01, 0.5), (9.5, 9.5), (11, 10), (1e300, 10)]
+)
+async def test_the_policy_bounds_what_a_handler_asks_for_rt04(
+    execute: Any, seconds: float, delay_s: float
+) -> None:
+    assert (await execute(handler("t", ask_for_delay), seconds)).retry_in_s == delay_s
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda _: ask_for_delay("soon"),
+        lambda _: ask_for_delay(-1),
+        lambda _: ask_for_delay(float("nan")),
+        lambda _: ask_for_delay(float("inf")),
+        lambda _: ask_for_delay(None),
+        lambda _: ask_for_delay(object()),
+        lambda _: (_ for _ in ()).throw(Soon()),
+    ],
+)
+async def test_what_is_no_delay_falls_back_to_the_usual_one_rt04(execute: Any, asked: Any) -> None:
+    outcome = await execute(handler("t", asked))
+    assert 0.5 <= outcome.retry_in_s <= 1
+    assert outcome.error_type in {"RetryAfter", "Soon"}
+    assert "the usual back-off applies" in outcome.message
+
+
+async def test_a_delay_gives_no_attempt_beyond_the_last(execute: Any) -> None:
+    outcome = await execute(handler("t", ask_for_delay), 1, attempt=2, max_retries=1)
+    assert (outcome.error_type, outcome.is_dead) == ("RetryAfter", True)
+
+
+WISHES = """
+def wish(payload, context):
+    assert context.effect_key("a").endswith(":a")
+    return eval(payload, {"context": context})
+"""
+
+
+@pytest.mark.parametrize("lane", [Lane.INLINE, Lane.PROCESS])
+async def test_code_that_cannot_wait_for_the_database_is_told_so(
+    lane: Lane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A process imports its handler: it has to be in a module of its own.
+    (tmp_path / "wishing_handlers.py").write_text(WISHES)
+    monkeypatch.syspath_prepend(tmp_path)
+    wish = importlib.import_module("wishing_handlers").wish
+    executor = executor_of(handler("t", wish, lane=lane, takes_context=True))
+    try:
+        for call in ("once('a', list)", "transaction()", "connection()"):
+            task = assignment(task_type="t", payload=f'"context.{call}"')
+            outcome = executor.run_inline(task) if lane is Lane.INLINE else await executor.run(task)
+            assert isinstance(outcome, Failure)
+            assert (outcome.error_type, outcome.is_dead) == ("NonRetryable", True)
+            assert f"context.{call.partition('(')[0]}" in outcome.message
+            assert f"the {lane.value} lane" in outcome.message
+    finally:
+        executor.close()
 
 
 async def test_a_handler_may_say_that_trying_again_is_no_use(execute: Any) -> None:
