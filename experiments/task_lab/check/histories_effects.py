@@ -17,8 +17,8 @@ _EFFECT = "effect"
 def check_effects_once(history: History) -> Check:
     """A guarded effect was made once for each SUCCEEDED `effect` task, by a claim that ran.
 
-    A FAILED one has at most the effect it made under `once` before it failed; what belongs to its
-    completion (`transaction`) went with it.
+    What belongs to a completion (`transaction`) was made by the last claim. A FAILED task has at
+    most the effect it made under `once` before it failed.
     """
     recorded: dict[str, list[int]] = defaultdict(list)
     for effect in history.ledger.effects:
@@ -44,6 +44,8 @@ def _effect_findings(row: TaskRow, history: History, recorded: list[int]) -> Ite
         yield f"{len(guarded)} guarded effects, by claims {guarded}"
     elif not set(guarded) <= started:
         yield f"an effect of claim {guarded[0]}, which never started"
+    elif guarded and not is_once and guarded[0] != row.fence:
+        yield f"an effect of claim {guarded[0]}, completed by claim {row.fence}"
     elif is_once and recorded != guarded:
         yield f"effects of claims {guarded}, recorded are {recorded}"
     elif least and as_json(row.result) != {"fence": guarded[0]}:

@@ -157,6 +157,15 @@ SABOTAGE: list[tuple[str, str, Change]] = [
         "not started",
         with_life(Life("committed", "effect", TRANSACTION).lives("claim guarded ok")),
     ),
+    (
+        "effects_once",
+        "made by a claim that was superseded",
+        with_life(
+            Life("committed", "effect", TRANSACTION).lives(
+                "claim started guarded back claim started ok"
+            )
+        ),
+    ),
     ("effects_once", "not recorded", without("effects", is_of("once"))),
     (
         "effects_once",
