@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import aiormq
-from aiormq.abc import AbstractChannel, AbstractConnection
+from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 
 from task_lab.collect.loop import LoopThread
 
@@ -73,16 +74,27 @@ async def _keep_sampling(amqp_url: str, path: Path) -> None:
 async def read_dead_letters(amqp_url: str) -> dict[str, Any]:
     """What `tasks.dlq` holds: `{"count": …, "message_ids": [task ids, in order]}`.
 
-    The messages are read without acknowledging them; closing the channel puts them back.
+    The messages are read without acknowledging them; closing the channel puts them back. They are
+    read by a consumer: while one is attached, the platform's reconciler knows that those missing
+    from the queue are not gone.
     """
     connection = await aiormq.connect(amqp_url)
     try:
         channel = await connection.channel()
         queue = await channel.queue_declare(DEAD_LETTER_QUEUE, passive=True)
-        ids = []
-        while (message := await channel.basic_get(DEAD_LETTER_QUEUE, timeout=10)).body:
-            ids.append(str(json.loads(message.body)["id"]))
-        return {"count": queue.message_count, "message_ids": ids}
+        count = queue.message_count or 0
+        arrived: asyncio.Queue[str] = asyncio.Queue()
+
+        async def on_message(message: DeliveredMessage) -> None:
+            arrived.put_nowait(str(json.loads(message.body)["id"]))
+
+        await channel.basic_consume(DEAD_LETTER_QUEUE, on_message)
+        ids: list[str] = []
+        # Somebody else may take one between the count and its delivery.
+        with suppress(TimeoutError):
+            while len(ids) < count:
+                ids.append(await asyncio.wait_for(arrived.get(), _ANSWER_S))
+        return {"count": count, "message_ids": ids}
     finally:
         await connection.close()
 
