@@ -6,7 +6,6 @@ an experiment, never in its migrations. A note commits with the change it tells 
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,9 @@ from task_lab.check.histories_ledger import (
     UnsentRow,
 )
 from task_lab.collect.broker import TASK_QUEUE, read_dead_letters
+from task_lab.statements import statements_of
 
-_, *_PARTS = re.split(
-    r"^-- name: (\w+)$", Path(__file__).with_name("witness.sql").read_text("utf-8"), flags=re.M
-)
-_STATEMENTS = dict(zip(_PARTS[::2], _PARTS[1::2], strict=True))
+_STATEMENTS = statements_of(Path(__file__).with_name("witness.sql"))
 _START = UUID(int=0)
 _TIMEOUT_S = 60.0
 
