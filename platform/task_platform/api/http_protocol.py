@@ -51,8 +51,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         # Since something of a body came: the parser keeps an unfinished header, however long.
         self._bytes_without_body = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._expect_head()
 
@@ -111,10 +110,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        super().on_headers_complete()
         self._receiving = _Receiving.BODY
         self._bytes_without_body = 0
         self._expect(self.body_within_s, self._on_late_body)
-        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._bytes_without_body = 0
