@@ -56,6 +56,7 @@ def test_every_bad_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) ->
     [
         ({"LEASE_S": "2", "RENEW_S": "1.5"}, "renew_s"),
         ({"RETRY_BASE_S": "10", "RETRY_CAP_S": "5"}, "retry_base_s"),
+        ({"RETENTION_S": "10", "IDEMPOTENCY_TTL_S": "11"}, "retention_s"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(
