@@ -47,9 +47,7 @@ def test_many_retries_of_many_waiters_are_a_line_each_half_minute(
     assert said[1]["complaints"] > 800
 
 
-def test_it_is_over_when_nobody_is_in_trouble_any_more(
-    clock: Clock, said: list[EventDict]
-) -> None:
+def test_it_is_over_when_nobody_is_in_trouble_any_more(clock: Clock, said: list[EventDict]) -> None:
     outage = Outage("away")
     outage.complain("refused", by="claims")
     outage.complain("refused", by="outcomes")
