@@ -18,7 +18,7 @@ from task_platform.storage.pool import Pool
 
 from ...integration.platform.processes import until, until_messages
 from ...link import linked
-from .wire import api_processes, wired
+from .wire import api_processes, port_of, wired
 
 ECHO = {"task_type": "echo", "payload": {"a": 1}}
 MB = 1_000_000
@@ -156,11 +156,10 @@ async def test_a_hundred_megabytes_in_chunks_are_refused_early_and_never_held_in
     servers: NativeServers, settings: Settings, tmp_path: Path
 ) -> None:
     with api_processes(servers, settings, 1, tmp_path) as (process,):
-        port = int(process.url.rpartition(":")[2])
         memory = psutil.Process(process.pid).memory_info
         before = memory().rss
         chunk = b"%x\r\n%s\r\n" % (64_000, b" " * 64_000)
-        async with wired(port) as wire:
+        async with wired(port_of(process)) as wire:
             await wire.send(
                 b"POST /tasks HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
             )

@@ -6,14 +6,15 @@ import asyncio
 import gzip
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from task_lab.runtime.servers import NativeServers
 from task_platform.api.http_protocol import MAX_HEAD_BYTES, BoundedHttpProtocol
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
 
-from .wire import Wire, served, wired
+from .wire import Wire, api_processes, port_of, served, wired
 
 BODY = json.dumps({"task_type": "echo", "payload": 1}).encode()
 HEAD = b"POST /tasks HTTP/1.1\r\nHost: api\r\nContent-Type: application/json\r\n"
@@ -30,11 +31,16 @@ class HastyProtocol(BoundedHttpProtocol):
     linger_s = 0.5
 
 
-@pytest.fixture
-async def port(settings: Settings) -> AsyncIterator[int]:
-    """The API's port."""
-    async with served(settings) as port:
-        yield port
+@pytest.fixture(scope="module")
+def port(
+    servers: NativeServers,
+    shared_services: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[int]:
+    """The port of an API process."""
+    settings = Settings.model_validate(shared_services)
+    with api_processes(servers, settings, 1, tmp_path_factory.mktemp("api")) as (process,):
+        yield port_of(process)
 
 
 @pytest.fixture

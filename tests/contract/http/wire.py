@@ -6,10 +6,13 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import uvloop
 from task_lab.runtime.platform_process import PlatformProcess, platform_variables
 from task_lab.runtime.process import run_boots
 from task_lab.runtime.servers import NativeServers
@@ -93,18 +96,40 @@ async def wired(port: int) -> AsyncIterator[Wire]:
 async def served(
     settings: Settings, protocol: type[asyncio.Protocol] = BoundedHttpProtocol
 ) -> AsyncIterator[int]:
-    """The API served in this process; yields its port."""
-    service = Service("api", settings)
-    service.readiness.set("start", met=True)
-    pool = await open_pool(settings, process="api")
+    """The API served by a thread of this process, on the loop of the real one; yields its port."""
+    ready: Future[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def serve() -> None:
+        service = Service("api", settings)
+        service.readiness.set("start", met=True)
+        pool = await open_pool(settings, process="api")
+        try:
+            async with (
+                application(service, pool) as app,
+                serving(app, "127.0.0.1", 0, protocol=protocol) as port,
+            ):
+                ready.set_result((port, asyncio.get_running_loop(), service.stopping))
+                await service.stopping.wait()
+        finally:
+            pool.terminate()
+
+    running = asyncio.create_task(asyncio.to_thread(lambda: uvloop.run(serve())))
+    started = asyncio.wrap_future(ready)
+    either: set[asyncio.Future[Any]] = {running, started}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        running.result()
+    port, loop, stopping = await started
     try:
-        async with (
-            application(service, pool) as app,
-            serving(app, "127.0.0.1", 0, protocol=protocol) as port,
-        ):
-            yield port
+        yield port
     finally:
-        pool.terminate()
+        loop.call_soon_threadsafe(stopping.set)
+        await running
+
+
+def port_of(process: PlatformProcess) -> int:
+    """Where an API process listens."""
+    return int(process.url.rpartition(":")[2])
 
 
 @contextmanager
