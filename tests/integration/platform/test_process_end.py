@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,62 +12,8 @@ import pytest
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
 
-from .processes import announce, rows, submit, until, until_state
-
-HANDLERS = """
-import time
-from task_platform.handlers import task
-
-@task("thread")
-def thread(payload):
-    time.sleep(120)
-
-@task("process", process=True)
-def process(payload):
-    time.sleep(120)
-"""
-
-
-@asynccontextmanager
-async def started(
-    settings: Settings, command: str, folder: Path, **changes: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process of the platform, killed at the end if it is still there."""
-    (folder / "slow_handlers.py").write_text(HANDLERS)
-    environment = {
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "AMQP_URL": settings.amqp_url.get_secret_value(),
-        "HANDLERS": "slow_handlers",
-        "DRAIN_GRACE_S": "0.2",
-        "FINAL_SCRAPE_WAIT_S": "0",
-        "OPS_PORT": "0",
-        "API_PORT": "0",
-    } | changes
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "task_platform.cli",
-        command,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(folder),
-            **{f"TASK_PLATFORM_{name}": value for name, value in environment.items()},
-        },
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def exit_of(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
-    """The exit code, which must come soon, and what was said."""
-    async with asyncio.timeout(15):
-        _, stderr = await process.communicate()
-    return process.returncode, stderr.decode()
+from .processes import announce, rows, submit, until, until_messages, until_state
+from .real_processes import exit_of, started
 
 
 @pytest.mark.parametrize("lane", ["thread", "process"])
@@ -108,6 +51,38 @@ def is_alive(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
+
+
+async def test_signals_during_a_drain_change_nothing_wk08(
+    settings: Settings, pool: Pool, tmp_path: Path
+) -> None:
+    ids = await submit(pool, grace_s=3_600, task_type="sleep", payload={"seconds": 2})
+    await announce(settings, ids)
+    async with started(settings, "worker", tmp_path, DRAIN_GRACE_S="20") as worker:
+        await until_state(pool, ids, "PROCESSING", within_s=20)
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            worker.send_signal(number)
+            await asyncio.sleep(0.1)
+        code, said = await exit_of(worker)
+    assert code == 0, said
+    assert "draining" in said
+    (row,) = await rows(pool, ids)
+    assert (row["state"], row["attempts"]) == ("SUCCEEDED", 1)
+    await until_messages(settings, 0)
+
+
+async def test_a_handler_that_refuses_to_end_does_not_keep_its_process_wk08(
+    settings: Settings, pool: Pool, tmp_path: Path
+) -> None:
+    ids = await submit(pool, grace_s=3_600, task_type="stubborn", max_retries=0)
+    await announce(settings, ids)
+    async with started(settings, "worker", tmp_path) as worker:
+        await until_state(pool, ids, "PROCESSING", within_s=20)
+        worker.send_signal(signal.SIGTERM)
+        code, said = await exit_of(worker)
+    assert code == 0, said
+    (row,) = await rows(pool, ids)
+    assert (row["state"], row["attempts"]) == ("QUEUED", 0)
 
 
 async def test_a_wrong_setting_ends_with_78_and_its_name(

@@ -6,8 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from task_platform.domain.deliveries import (
     MAX_PREFETCH,
+    SURPLUS_AFTER_S,
     AckLedger,
+    Held,
     claim_room,
+    others_idle,
+    pause_until_next_look,
+    surplus,
     wanted_prefetch,
 )
 
@@ -118,3 +123,32 @@ def test_room_shrinks_by_what_is_held(concurrency: int, rate: float, unstarted: 
     room = claim_room(concurrency, rate, unstarted)
     assert room == max(0, claim_room(concurrency, rate, 0) - unstarted)
     assert claim_room(concurrency, rate, 0) >= 2 * concurrency
+
+
+COUNTS = st.integers(min_value=0, max_value=500)
+
+
+@given(st.builds(Held, COUNTS, COUNTS, COUNTS), st.integers(min_value=0, max_value=50))
+def test_a_worker_keeps_one_round_and_gives_plain_deliveries_first(held: Held, slots: int) -> None:
+    given_back = surplus(held, slots)
+    kept = held.delivered + held.claimed - given_back.delivered - given_back.claimed
+    assert kept == min(slots, held.delivered + held.claimed)
+    assert 0 <= given_back.delivered <= held.delivered
+    assert given_back.claimed == 0 or given_back.delivered == held.delivered
+    assert held.set_aside - given_back.set_aside == min(1, held.set_aside)
+
+
+def test_nothing_is_given_back_to_nobody_or_to_the_busy() -> None:
+    assert others_idle(ready=0, consumers=2)
+    assert not others_idle(ready=0, consumers=1)
+    assert not others_idle(ready=1, consumers=5)
+
+
+def test_who_gives_back_again_and_again_does_it_ever_more_rarely() -> None:
+    pause_s, elapsed_s, passes = SURPLUS_AFTER_S, 0.0, 0
+    while elapsed_s < 60:
+        elapsed_s += pause_s
+        pause_s = pause_until_next_look(pause_s, gave_back=True)
+        passes += 1
+    assert passes <= 6
+    assert pause_until_next_look(pause_s, gave_back=False) == SURPLUS_AFTER_S

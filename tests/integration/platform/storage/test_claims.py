@@ -7,7 +7,13 @@ from uuid import UUID
 
 import pytest
 from task_platform.domain.task import State
-from task_platform.storage.claims import bury_rowless, existing_tasks, give_back
+from task_platform.storage.claims import (
+    bury_rowless,
+    existing_tasks,
+    give_back,
+    give_back_unknown,
+    hand_on,
+)
 from task_platform.storage.outcomes import finish_succeeded, finish_unsuccessful
 from task_platform.storage.pool import Pool
 
@@ -154,6 +160,52 @@ async def test_given_back_is_uncharged_and_announced_at_once_wk09(pool: Pool) ->
     assert set(announcement["task_ids"]) == returned
     assert await pool.fetchval("select count(*) from claims") == 0
     assert await failures_of(pool, tasks[0].id) == []
+
+
+async def test_given_back_for_later_cannot_be_claimed_before_wk09(pool: Pool) -> None:
+    answer, (task,) = await claimed(pool, max_retries=0)
+    await forget_outbox(pool)
+    assert answer.claim_id is not None
+    await give_back(pool, [task], closed_claims=[answer.claim_id], after_s=60)
+    row = await task_row(pool, task.id)
+    assert (row["state"], row["attempts"], row["is_later"]) == ("QUEUED", 0, True)
+    (announcement,) = await outbox(pool)
+    assert not announcement["is_due"]
+    assert announcement["due_at"] == row["due_at"]
+    assert (await claim(pool, [task.id])).tasks == ()
+
+
+async def test_handed_on_are_those_that_wait_wk13(pool: Pool) -> None:
+    waiting = await submitted_ids(pool, 2)
+    _, (running, done) = await claimed(pool, 2)
+    await finish_succeeded(pool, [success(done)], closed_claims=[])
+    await forget_outbox(pool)
+    ids = [*waiting, running.id, done.id]
+    assert await hand_on(pool, [*ids, *some_ids(2)]) == set(ids)
+    (announcement,) = await outbox(pool)
+    assert announcement["is_due"]
+    assert set(announcement["task_ids"]) == set(waiting)
+    await forget_outbox(pool)
+    assert await hand_on(pool, [done.id]) == {done.id}
+    assert await outbox(pool) == []
+
+
+async def test_a_claim_that_its_owner_never_heard_of_is_undone(pool: Pool) -> None:
+    heard, (kept,) = await claimed(pool)
+    (lost,) = await submitted_ids(pool, max_retries=0)
+    await claim(pool, [lost], alone=True)
+    (other,) = await submitted_ids(pool)
+    await claim(pool, [other], owner="w2")
+    await forget_outbox(pool)
+    assert heard.claim_id is not None
+    assert await give_back_unknown(pool, owner="w1", known_claims=[heard.claim_id]) == {lost}
+    row = await task_row(pool, lost)
+    assert (row["state"], row["attempts"], row["isolate"]) == ("QUEUED", 0, False)
+    (announcement,) = await outbox(pool)
+    assert announcement["task_ids"] == [lost]
+    for task_id in (kept.id, other):
+        assert (await task_row(pool, task_id))["state"] == "PROCESSING"
+    assert await pool.fetchval("select count(*) from claims") == 2
 
 
 async def test_what_was_lost_cannot_be_given_back(pool: Pool) -> None:

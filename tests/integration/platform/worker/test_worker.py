@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from itertools import pairwise
 from typing import Any
-from uuid import UUID
 
 import pytest
 from task_platform import wire
@@ -20,6 +20,7 @@ from ....factories import handler, new_task, some_ids
 from ....link import linked
 from ..processes import (
     announce,
+    delete_queue,
     rows,
     running_relay,
     running_worker,
@@ -31,20 +32,7 @@ from ..processes import (
     until_sample,
     until_state,
 )
-
-
-async def sent(settings: Settings, pool: Pool, count: int = 1, **fields: Any) -> list[UUID]:
-    """Tasks that are committed and on the queue, their outbox row left alone."""
-    ids = await submit(pool, count, grace_s=3_600, **fields)
-    await announce(settings, ids)
-    return ids
-
-
-async def nothing_left(settings: Settings, pool: Pool) -> None:
-    """After a drain no message, claim or running task is left behind."""
-    await until_messages(settings, 0)
-    assert await pool.fetchval("select count(*) from claims") == 0
-    assert await pool.fetchval("select count(*) from tasks where state = 'PROCESSING'") == 0
+from .steps import nothing_left, sent
 
 
 async def test_tasks_are_run_recorded_and_acknowledged(settings: Settings, pool: Pool) -> None:
@@ -125,6 +113,39 @@ async def test_a_stuck_thread_does_not_time_out_others_wk16(settings: Settings, 
         await until_sample(worker, "worker_threads_stuck", 0)
 
 
+async def test_a_hanging_process_harms_nobody_else_wk16(settings: Settings, pool: Pool) -> None:
+    settings = settings.model_copy(update={"worker_concurrency": 2})
+    made = handler("spin", time.sleep, lane=Lane.PROCESS, timeout_s=3.0)
+    hanging = await sent(settings, pool, task_type="spin", payload=60, max_retries=0)
+    good = await sent(settings, pool, 20, task_type="spin", payload=0, max_retries=0)
+    async with running_worker(settings, pool, made):
+        await until_state(pool, good, "SUCCEEDED", within_s=20)
+        (row,) = await until_state(pool, hanging, "FAILED", within_s=20)
+        assert "TaskTimeout" in row["error"]
+
+
+async def test_a_thread_whose_task_was_taken_away_keeps_its_slot_wk16(
+    settings: Settings, pool: Pool
+) -> None:
+    release = threading.Event()
+    settings = settings.model_copy(update={"worker_concurrency": 2})
+
+    def work(payload: Any) -> Any:
+        return release.wait(20) if payload == "stuck" else payload
+
+    made = handler("mixed", work, lane=Lane.THREAD, timeout_s=None)
+    quick = handler("quick", work, lane=Lane.THREAD, timeout_s=0.5)
+    stuck = await sent(settings, pool, task_type="mixed", payload="stuck")
+    async with running_worker(settings, pool, made, quick) as worker:
+        await until_state(pool, stuck, "PROCESSING")
+        await pool.execute("delete from claims")
+        await until_sample(worker, "worker_threads_stuck", 1)
+        good = await sent(settings, pool, 10, task_type="quick", payload=1, max_retries=0)
+        await until_state(pool, good, "SUCCEEDED")
+        release.set()
+        await until_sample(worker, "worker_threads_stuck", 0)
+
+
 async def test_a_drain_finishes_what_runs_and_gives_the_rest_back_wk08_wk09(
     settings: Settings, pool: Pool
 ) -> None:
@@ -190,6 +211,44 @@ async def test_a_task_that_used_up_its_workers_is_failed_without_a_start_wk02(
         assert row["attempts"] == 2
         await until_sample(worker, "worker_tasks_failed_total", 1, task_type="crash")
     assert await pool.fetchval("select reason from dead_letters") == "WorkerLost"
+
+
+@pytest.mark.parametrize("timeout_s", [None, 600.0])
+async def test_long_work_that_is_renewed_is_never_run_again_wk05_wk11(
+    settings: Settings, pool: Pool, timeout_s: float | None
+) -> None:
+    starts: list[int] = []
+
+    async def work(_: Any) -> None:
+        starts.append(1)
+        await asyncio.sleep(3 * settings.lease_s)
+
+    settings = settings.model_copy(update={"lease_s": 1.5, "renew_s": 0.25})
+    made = handler("long", work, lane=Lane.LOOP, timeout_s=timeout_s)
+    async with running_relay(settings, pool) as relay, running_worker(settings, pool, made):
+        ids = await submit(pool, task_type="long")
+        (row,) = await until_state(pool, ids, "SUCCEEDED", within_s=20)
+        assert sample(relay, "relay_leases_expired_total") == 0
+    assert (row["fence"], row["attempts"], starts) == (1, 1, [1])
+
+
+async def test_age_alone_fails_nothing_wk15(settings: Settings, pool: Pool) -> None:
+    ids = await submit(pool, 5, max_retries=0)
+    await pool.execute(
+        "update tasks set created_at = now() - interval '1 day', due_at = created_at"
+    )
+    async with running_relay(settings, pool) as relay:
+        await until_messages(settings, 5)
+
+        async def reannounced() -> bool:
+            return sample(relay, "relay_reannounced_total") > 0
+
+        await pool.execute("delete from outbox")
+        await delete_queue(settings)
+        await until(reannounced, within_s=20)
+        assert {(row["state"], row["attempts"]) for row in await rows(pool, ids)} == {("QUEUED", 0)}
+        async with running_worker(settings, pool):
+            await until_state(pool, ids, "SUCCEEDED")
 
 
 async def test_outcomes_wait_for_a_database_that_is_away_db01(
