@@ -121,7 +121,18 @@ LIST: Responses = {
 
 
 def body(model: type[BaseModel]) -> dict[str, Any]:
-    """The description of a request body that our own rules read and check."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+    """The description of a request body that our own rules read and check.
+
+    Models within the model are written out: the application does not know them as its own.
+    """
+    schema = model.model_json_schema()
+    parts = schema.pop("$defs", {})
+
+    def written_out(value: Any) -> Any:
+        if isinstance(value, dict):
+            if "$ref" in value:
+                return written_out(parts[value["$ref"].rpartition("/")[2]])
+            return {name: written_out(member) for name, member in value.items()}
+        return [written_out(item) for item in value] if isinstance(value, list) else value
+
+    return {"required": True, "content": {"application/json": {"schema": written_out(schema)}}}
