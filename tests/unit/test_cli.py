@@ -104,6 +104,6 @@ def test_with_json_the_output_is_one_object(
 def test_every_command_says_what_it_does() -> None:
     commands = {command.callback: command for command in app.registered_commands}
     assert {callback.__name__ for callback in commands if callback} == {
-        *("run", "report", "floor", "up", "status", "down", "doctor"),
+        *("run", "report", "floor", "up", "status", "down", "doctor", "chaos"),
     }
     assert all(callback and callback.__doc__ for callback in commands)

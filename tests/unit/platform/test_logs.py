@@ -54,10 +54,10 @@ def test_it_is_over_when_nobody_is_in_trouble_any_more(clock: Clock, said: list[
     clock.now += 7
     outage.over(by="claims")
     outage.over(by="leases")
-    assert outage.is_on
+    was_on = outage.is_on
     outage.over(by="outcomes")
     outage.over(by="outcomes")
-    assert not outage.is_on
+    assert (was_on, outage.is_on) == (True, False)
     assert [line["event"] for line in said] == ["away", "over: away"]
     assert (said[-1]["lasted_s"], said[-1]["complaints"]) == (7, 2)
 
