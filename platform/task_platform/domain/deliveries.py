@@ -61,6 +61,16 @@ class AckLedger:
         return Acks(upto, singles)
 
     @property
+    def highest(self) -> int:
+        """The highest tag noted."""
+        return self._highest
+
+    def has_open(self, after: int, upto: int) -> bool:
+        """Whether any tag of after < tag <= upto has not been handed out by `due`."""
+        first = max(after + 1, self._lowest_open)
+        return any(tag not in self._acked_beyond for tag in range(first, upto + 1))
+
+    @property
     def unacknowledged(self) -> int:
         """Deliveries not yet handed out by `due`."""
         return self._highest - (self._lowest_open - 1) - len(self._acked_beyond)
@@ -100,6 +110,10 @@ class Held:
     claimed: int
     set_aside: int
 
+    @property
+    def total(self) -> int:
+        return self.delivered + self.claimed + self.set_aside
+
 
 def surplus(held: Held, usable_slots: int) -> Held:
     """What a worker should give back, so that others can start it.
@@ -117,9 +131,12 @@ def others_idle(ready: int, consumers: int) -> bool:
     return ready == 0 and consumers > 1
 
 
-def pause_until_next_look(pause_s: float, *, gave_back: bool) -> float:
-    """How long to wait after a look. Who has to give back again and again does it ever more rarely:
+def pause_until_next_look(pause_s: float, *, gave_back: int, before: int) -> float:
+    """How long to wait after a look that gave back so many, when the last one gave `before`.
 
-    a worker cannot see whether the others are idle or just as full, and must not play ping-pong.
+    Part of what is given back comes round again, but ever less while others idle. A worker cannot
+    see whether they are idle or just as full, and must not play ping-pong: where it does not become
+    less, it looks ever more rarely.
     """
-    return min(_LONGEST_PAUSE_S, 2 * pause_s) if gave_back else SURPLUS_AFTER_S
+    is_dwindling = 4 * gave_back <= 3 * before or before == 0
+    return SURPLUS_AFTER_S if is_dwindling else min(_LONGEST_PAUSE_S, 2 * pause_s)

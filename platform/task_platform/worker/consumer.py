@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from time import monotonic
 from uuid import UUID
 
@@ -70,6 +70,8 @@ class Consumer:
         self._on_change = on_change
         self._generation = 0
         self._ledger = AckLedger()
+        # Of this channel's consumers before the present one.
+        self._last_tags: list[int] = []
         self._inbox: deque[Delivery] = deque()
         self._unreadable: list[Delivery] = []
         self._channel: Channel | None = None
@@ -133,9 +135,19 @@ class Consumer:
         if channel is None:
             return None
         try:
-            return await client.queue_depth(channel, topology.TASKS)
+            depth = await client.queue_depth(channel, topology.TASKS)
         except BrokerUnavailable:
             return None
+        return client.QueueDepth(depth.ready, depth.consumers - self._lingering())
+
+    def _lingering(self) -> int:
+        """How many consumers of before a change the broker still counts.
+
+        A quorum queue does as long as deliveries of theirs are not acknowledged.
+        """
+        if self._settings.queue_type != "quorum":
+            return 0
+        return sum(self._ledger.has_open(*tags) for tags in pairwise([0, *self._last_tags]))
 
     def put_back(self, delivery: Delivery) -> None:
         """Offer a delivery again that was taken too early."""
@@ -231,6 +243,7 @@ class Consumer:
         with client.translated_errors():
             async with asyncio.timeout(client.CONNECT_TIMEOUT_S):
                 await channel.basic_cancel(self._consumer_tag)
+                self._last_tags.append(self._ledger.highest)
                 await self._consume(channel)
 
     def _receive(self, message: DeliveredMessage, generation: int) -> None:

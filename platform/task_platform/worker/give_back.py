@@ -56,23 +56,25 @@ class Redistribution:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        pause_s = SURPLUS_AFTER_S
+        pause_s, before = SURPLUS_AFTER_S, 0
         while True:
             await asyncio.sleep(pause_s)
-            pause_s = pause_until_next_look(pause_s, gave_back=await self._look())
+            gave_back = await self._look()
+            pause_s = pause_until_next_look(pause_s, gave_back=gave_back, before=before)
+            before = gave_back
 
-    async def _look(self) -> bool:
-        """Give back what is too much; whether anything was."""
+    async def _look(self) -> int:
+        """Give back what is too much; how much that was."""
         since = monotonic() - SURPLUS_AFTER_S
-        if not _is_anything(self._surplus(since)):
-            return False
+        if not self._surplus(since).total:
+            return 0
         depth = await self._consumer.depth()
         if depth is None or not others_idle(depth.ready, depth.consumers):
-            return False
+            return 0
         # Counted anew: work went on while the broker answered.
         too_much = self._surplus(since)
-        if not _is_anything(too_much):
-            return False
+        if not too_much.total:
+            return 0
         # The burst is over. Asking for less comes first, or the same deliveries would come back.
         self._pace.forget()
         for assignment in self._slots.take_last(too_much.claimed):
@@ -81,7 +83,7 @@ class Redistribution:
             self._consumer.take_last(too_much.delivered, since=since)
             + self._intake.take_set_aside(too_much.set_aside)
         )
-        return True
+        return too_much.total
 
     def _surplus(self, since: float) -> Held:
         held = Held(
@@ -106,7 +108,3 @@ class Redistribution:
         await self._consumer.acknowledge(handed_on)
         self._metrics.handed_on.inc(len(handed_on))
         log.info("handed on", deliveries=len(handed_on))
-
-
-def _is_anything(held: Held) -> bool:
-    return held.delivered + held.claimed + held.set_aside > 0

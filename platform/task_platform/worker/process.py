@@ -31,6 +31,8 @@ from task_platform.worker.work import Assignment, ClaimInHand, Delivery, GivenBa
 log = structlog.get_logger()
 
 PACE_EVERY_S = 0.1
+# A task that runs alone for so long keeps further deliveries away.
+RESERVED_S = 0.5
 # While so many outcomes wait for their commit, nothing more is claimed.
 MAX_WAITING_OUTCOMES = 1_000
 # How long an interrupted handler may take to clean up.
@@ -175,8 +177,7 @@ class Worker:
         wait for the others is bounded: one long task must not hold up the isolated ones for ever.
         Past the bound it runs in company, and a loss is nobody's fault again.
         """
-        self._slots.is_reserved = True
-        try:
+        with self._slots.reserved():
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.lease_s):
                     await self._idle()
@@ -184,8 +185,6 @@ class Worker:
                 in_company = not self._slots.is_idle
                 await self._take_up(await self._intake.claim_isolated(in_company=in_company))
                 await self._idle()
-        finally:
-            self._slots.is_reserved = False
 
     async def _idle(self) -> None:
         """Return once nothing is in hand, or the service is stopping."""
@@ -198,7 +197,11 @@ class Worker:
         while True:
             await asyncio.sleep(PACE_EVERY_S)
             self._pace.tick(monotonic())
-            await self._consumer.set_prefetch(wanted_prefetch(self._concurrency, self._pace.per_s))
+            wanted = wanted_prefetch(self._concurrency, self._pace.per_s)
+            if self._slots.reserved_s > RESERVED_S:
+                # Whatever came would wait for the end of the one task that runs.
+                wanted = 1
+            await self._consumer.set_prefetch(wanted)
 
     def _finish(self, assignment: Assignment, outcome: Outcome) -> None:
         self._completer.add(assignment, outcome)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from time import monotonic
 
 import structlog
 
@@ -25,7 +27,6 @@ class Slots:
 
     done: called with an assignment that ended, and its outcome.
     broken: called with an assignment that ended without one, through no fault of its handler.
-    is_reserved: set by whoever keeps the slots for one task that must run alone.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Slots:
         self._line: deque[Assignment] = deque()
         self._running: set[Assignment] = set()
         self.changed = asyncio.Event()
-        self.is_reserved = False
+        self._reserved_mono: float | None = None
 
     @property
     def running(self) -> Collection[Assignment]:
@@ -63,7 +64,21 @@ class Slots:
     @property
     def offered(self) -> int:
         """Slots that the next tasks can have."""
-        return 0 if self.is_reserved else self.usable
+        return self.usable if self._reserved_mono is None else 0
+
+    @property
+    def reserved_s(self) -> float:
+        """For how long the slots have been kept for one task that must run alone."""
+        return 0.0 if self._reserved_mono is None else monotonic() - self._reserved_mono
+
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """A block in which the slots are kept for one task that must run alone."""
+        self._reserved_mono = monotonic()
+        try:
+            yield
+        finally:
+            self._reserved_mono = None
 
     @property
     def is_idle(self) -> bool:

@@ -68,6 +68,10 @@ def test_every_finished_tag_is_acknowledged_once_and_no_other(
             acknowledged.update(new)
             assert acknowledged == finished
             assert ledger.unacknowledged == highest - len(acknowledged)
+            middle = highest // 2
+            opened = {tag for tag in range(1, highest + 1) if tag not in acknowledged}
+            assert ledger.has_open(0, middle) == any(tag <= middle for tag in opened)
+            assert ledger.has_open(middle, highest) == any(tag > middle for tag in opened)
     assert ledger.due().upto is None
 
 
@@ -144,11 +148,22 @@ def test_nothing_is_given_back_to_nobody_or_to_the_busy() -> None:
     assert not others_idle(ready=1, consumers=5)
 
 
-def test_who_gives_back_again_and_again_does_it_ever_more_rarely() -> None:
-    pause_s, elapsed_s, passes = SURPLUS_AFTER_S, 0.0, 0
-    while elapsed_s < 60:
-        elapsed_s += pause_s
-        pause_s = pause_until_next_look(pause_s, gave_back=True)
-        passes += 1
-    assert passes <= 6
-    assert pause_until_next_look(pause_s, gave_back=False) == SURPLUS_AFTER_S
+def looks_within(seconds: float, amounts: list[int]) -> int:
+    """How many looks there are while this much is given back at each; the last amount goes on."""
+    pause_s, elapsed_s, before, looks = SURPLUS_AFTER_S, 0.0, 0, 0
+    while (elapsed_s := elapsed_s + pause_s) <= seconds:
+        gave_back = amounts[min(looks, len(amounts) - 1)]
+        pause_s = pause_until_next_look(pause_s, gave_back=gave_back, before=before)
+        before = gave_back
+        looks += 1
+    return looks
+
+
+def test_who_gives_back_the_same_again_and_again_does_it_ever_more_rarely() -> None:
+    assert looks_within(60, [20]) <= 7
+    assert looks_within(60, [1]) <= 7
+
+
+def test_what_comes_round_again_is_soon_given_back_again_while_it_becomes_less() -> None:
+    assert looks_within(7, [64, 32, 16, 8, 4, 2, 1]) == 7
+    assert looks_within(60, [0]) == 60

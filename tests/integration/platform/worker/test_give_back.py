@@ -1,0 +1,131 @@
+"""What waits in one worker while others idle finds its way to them, whatever fails meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from time import monotonic
+from uuid import UUID
+
+import pytest
+from pydantic import SecretStr
+from task_platform.errors import DatabaseUnavailable
+from task_platform.service import Service
+from task_platform.settings import Settings
+from task_platform.storage.claims import hand_on
+from task_platform.storage.pool import Pool
+from task_platform.worker import give_back
+
+from ....link import linked
+from ..processes import (
+    announce,
+    rows,
+    running_relay,
+    running_worker,
+    sample,
+    submit,
+    until,
+    until_sample,
+    until_state,
+)
+from .steps import nothing_left, sent
+
+HandOn = Callable[[Pool, Collection[UUID]], Awaitable[set[UUID]]]
+
+
+async def test_new_workers_take_over_what_a_burst_left_in_the_first_wk13(
+    settings: Settings, pool: Pool
+) -> None:
+    settings = settings.model_copy(update={"worker_concurrency": 2})
+    async with running_relay(settings, pool), running_worker(settings, pool) as first:
+        fast = await submit(pool, 2_000)
+        await until_state(pool, fast, "SUCCEEDED", within_s=30)
+        # 20 s of work for the first worker alone.
+        slow = await sent(settings, pool, 80, task_type="sleep", payload={"seconds": 0.5})
+        await until_sample(first, "worker_tasks_in_flight", 80)
+        async with (
+            running_worker(settings, pool) as second,
+            running_worker(settings, pool) as third,
+        ):
+            joined = monotonic()
+            for worker in (second, third):
+                await until_sample(worker, "worker_tasks_running", 2, within_s=9)
+            done = await until_state(pool, slow, "SUCCEEDED", within_s=40)
+            took_s = monotonic() - joined
+            for worker in (second, third):
+                assert sample(worker, "worker_tasks_processed_total", task_type="sleep") >= 10
+        assert {row["attempts"] for row in done} == {1}
+        assert took_s < 15, "hardly faster than the first worker alone"
+    await nothing_left(settings, pool)
+
+
+async def test_a_task_that_runs_alone_does_not_keep_others_waiting_wk13_wk16(
+    settings: Settings, pool: Pool
+) -> None:
+    async with running_relay(settings, pool), running_worker(settings, pool) as first:
+        alone, quick = await one_that_runs_alone(settings, pool, first)
+        async with running_worker(settings, pool):
+            done = await until_state(pool, quick, "SUCCEEDED", within_s=30)
+            assert {row["fence"] for row in done} == {1}
+            assert (await rows(pool, alone))[0]["state"] == "PROCESSING"
+            assert sample(first, "worker_deliveries_handed_on_total") >= 1
+            await until_sample(first, "worker_tasks_in_flight", 1)
+    assert (await rows(pool, alone))[0]["attempts"] == 0
+
+
+@pytest.mark.parametrize("fault", ["refused", "answer lost", "broker gone"])
+async def test_what_fails_while_handing_on_loses_nothing_wk13(
+    settings: Settings, pool: Pool, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    looks: list[int] = []
+    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
+
+        async def disturbed(pool: Pool, ids: Collection[UUID]) -> set[UUID]:
+            looks.append(len(ids))
+            if len(looks) > 1:
+                return await hand_on(pool, ids)
+            if fault == "refused":
+                raise DatabaseUnavailable("told to fail")
+            known = await hand_on(pool, ids)
+            if fault == "answer lost":
+                raise DatabaseUnavailable("told to fail")
+            await link.cut()
+            await link.heal()
+            return known
+
+        monkeypatch.setattr(give_back, "hand_on", disturbed)
+        first_settings = settings.model_copy(update={"amqp_url": SecretStr(url)})
+        async with running_relay(settings, pool), running_worker(first_settings, pool) as first:
+            _, quick = await one_that_runs_alone(settings, pool, first)
+            async with running_worker(settings, pool):
+                done = await until_state(pool, quick, "SUCCEEDED", within_s=30)
+                assert looks
+                assert {(row["fence"], row["attempts"]) for row in done} == {(1, 1)}
+    assert await pool.fetchval("select count(*) from claims") == 0
+
+
+async def one_that_runs_alone(
+    settings: Settings, pool: Pool, worker: Service
+) -> tuple[list[UUID], list[UUID]]:
+    """A task that runs alone for a minute, and six quick ones of which the same worker has some."""
+    alone = await submit(pool, grace_s=3_600, task_type="sleep", payload={"seconds": 60})
+    await pool.execute("update tasks set isolate = true where id = any($1)", alone)
+    await announce(settings, alone)
+    await until_state(pool, alone, "PROCESSING")
+    quick = await sent(settings, pool, 6, task_type="sleep", payload={"seconds": 0})
+
+    async def has_some() -> bool:
+        return sample(worker, "worker_tasks_in_flight") > 1
+
+    await until(has_some)
+    return alone, quick
+
+
+async def test_alone_at_work_a_worker_keeps_what_it_has_wk13(
+    settings: Settings, pool: Pool
+) -> None:
+    async with running_relay(settings, pool), running_worker(settings, pool) as worker:
+        await one_that_runs_alone(settings, pool, worker)
+        await asyncio.sleep(2.5)  # two looks
+        assert sample(worker, "worker_deliveries_handed_on_total") == 0
+        assert sample(worker, "worker_tasks_in_flight") > 1
