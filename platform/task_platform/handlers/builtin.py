@@ -17,7 +17,7 @@ from task_platform.storage.transactions import Connection
 
 
 class _Payload(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SumPayload(_Payload):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import unicodedata
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -53,6 +54,16 @@ async def test_the_answer_follows_the_task(api: Api) -> None:
     task = (await api.client.get(f"/tasks/{dead.id}")).json()
     assert task["state"] == "FAILED"
     assert task["error"] == {"type": "RuntimeError", "message": "told to fail"}
+    (failed,) = task["failures"]
+    assert (failed["attempt"], failed["worker"], failed["outcome"]) == (1, "w", "dead")
+    assert failed["error"] == task["error"]
+    assert task["created_at"] <= failed["started_at"] <= failed["ended_at"]
+    (listed,) = [
+        item
+        for item in (await api.client.get("/tasks", params={"state": "FAILED"})).json()["items"]
+        if item["id"] == task["id"]
+    ]
+    assert "failures" not in listed
 
 
 @pytest.mark.parametrize(
@@ -69,6 +80,57 @@ async def test_any_json_comes_back_as_it_was_sent_in07(api: Api, payload: Any) -
     assert answer.json()["payload"] == payload
     found = await api.client.get(answer.headers["location"])
     assert found.json()["payload"] == payload
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "\u00e9",
+        "e\u0301",
+        "\uff11",
+        "\u200b",
+        "\u202e",
+        "\ufeff",
+        "\u212a",
+        "\U000e0001",
+        "1",
+        " 1",
+    ],
+    ids=ascii,
+)
+async def test_text_is_compared_and_kept_by_code_point_in15(api: Api, key: str) -> None:
+    payload = {key: key, unicodedata.normalize("NFC", key) + "x": [key]}
+    answer = await api.post({"task_type": "echo", "payload": payload})
+    assert answer.status_code == 201
+    assert (await api.client.get(answer.headers["location"])).json()["payload"] == payload
+    assert (await api.post({"task_type": f"a{key}"})).status_code == (201 if key == "1" else 422)
+
+
+@pytest.mark.parametrize(
+    "run_at",
+    [
+        "2026-01-01T00:00:00Z", "2026-01-01T00:00:00", "2026-06-30T23:59:60Z",
+        "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2026-03-29T02:30:00+01:00",
+        1_700_000_000, 1_700_000_000.5, 1_700_000_000_000, None, "soon", True, {}, -1,
+    ],
+)  # fmt: skip
+async def test_a_time_to_run_at_is_not_known_yet_and_refused_in14(api: Api, run_at: Any) -> None:
+    body = {"task_type": "echo", "run_at": run_at}
+    assert problem_of(await api.post(body), 422, "invalid-input")["pointer"] == "/run_at"
+    batch = await api.post({"tasks": [body]}, path="/tasks/batch")
+    assert batch.json()["items"][0]["error"]["pointer"] == "/tasks/0/run_at"
+
+
+async def test_times_are_in_utc_with_microseconds_in14(api: Api) -> None:
+    task_id = UUID((await api.post(SUM)).json()["id"])
+    for moment in ("2026-01-01T12:00:00.000000Z", "0001-01-01T00:00:00.000001Z"):
+        await api.pool.execute(
+            "update tasks set created_at = $2, started_at = $2, finished_at = $2 where id = $1",
+            task_id,
+            datetime.fromisoformat(moment),
+        )
+        task = (await api.client.get(f"/tasks/{task_id}")).json()
+        assert task["created_at"] == task["started_at"] == task["finished_at"] == moment
 
 
 async def test_payload_and_retries_have_defaults(api: Api) -> None:

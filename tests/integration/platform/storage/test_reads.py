@@ -7,10 +7,12 @@ from uuid import UUID
 import pytest
 from task_platform.domain.task import State
 from task_platform.storage import reads
+from task_platform.storage.outcomes import finish_unsuccessful
 from task_platform.storage.pool import Pool
 from task_platform.storage.queries import sql
 from task_platform.storage.reads import get_task, list_tasks
 
+from ....factories import failure
 from .steps import claim, submitted_ids
 
 
@@ -40,6 +42,32 @@ async def test_a_task_is_found_by_its_tenant_only(pool: Pool) -> None:
     assert detail.failures == ()
     assert (task.id, task.payload, task.state) == (task_id, '{"a":[1,null]}', State.QUEUED)
     assert await get_task(pool, tenant="other", task_id=task_id) is None
+
+
+async def test_a_task_shows_its_newest_failed_attempts_oldest_first(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "MAX_FAILURES", 2)
+    (other,), (task_id,) = await submitted_ids(pool), await submitted_ids(pool, max_retries=9)
+    for _ in range(3):
+        (task,) = (await claim(pool, [task_id])).tasks
+        await finish_unsuccessful(
+            pool, [failure(task, retry_in_s=0)], worker="w1", closed_claims=[]
+        )
+    detail = await get_task(pool, tenant="default", task_id=task_id)
+    assert detail is not None
+    assert [each.attempt for each in detail.failures] == [2, 3]
+    newest = detail.failures[-1]
+    assert (newest.worker, newest.outcome, newest.error_type, newest.message) == (
+        "w1",
+        "retried",
+        "RuntimeError",
+        "told to fail",
+    )
+    assert newest.started_at == newest.ended_at == task.claimed_at
+    unharmed = await get_task(pool, tenant="default", task_id=other)
+    assert unharmed is not None
+    assert unharmed.failures == ()
 
 
 @pytest.mark.parametrize("limit", [1, 3, 10, 11, 200])

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from task_platform.errors import BadData, KeyReused
+from task_platform.errors import BadData, KeyReused, TaskPruned
 from task_platform.settings import Settings
 from task_platform.storage.outcomes import finish_succeeded
 from task_platform.storage.pool import Pool, open_pool
@@ -79,6 +79,28 @@ async def test_a_key_used_for_something_else_is_refused_idm03(
 async def test_keys_of_other_tenants_are_other_keys_idm06(pool: Pool) -> None:
     outcomes = await submit(pool, keyed_task("1", tenant="a"), keyed_task("1", tenant="b"))
     assert all(isinstance(outcome, Created) for outcome in outcomes)
+
+
+async def test_a_repeat_tells_when_the_key_expires_idm11(pool: Pool) -> None:
+    created, follower = await submit(pool, keyed_task("k"), keyed_task("k"))
+    replayed, reused = await submit(pool, keyed_task("k"), keyed_task("k", task_type="echo"))
+    held = await pool.fetchval("select expires_at from idempotency_keys")
+    for outcome in (created, follower, replayed, reused):
+        assert outcome.key_expires_at == held
+    (plain,) = await submit(pool, new_task())
+    assert isinstance(plain, Created)
+    assert plain.key_expires_at is None
+
+
+async def test_a_key_whose_task_is_gone_says_so_idm12(pool: Pool) -> None:
+    first, other = keyed_task("k"), keyed_task("k", payload={"numbers": [9]})
+    await submit(pool, first)
+    await pool.execute("delete from tasks")
+    outcomes = await submit(pool, keyed_task("k"), other, keyed_task("k"), new_task())
+    assert [type(outcome) for outcome in outcomes] == [TaskPruned, KeyReused, TaskPruned, Created]
+    await pool.execute("update idempotency_keys set expires_at = now()")
+    (outcome,) = await submit(pool, keyed_task("k"))
+    assert isinstance(outcome, Created)
 
 
 async def test_equal_keys_inside_a_batch_are_one_task(pool: Pool) -> None:
