@@ -100,11 +100,17 @@ class Platform:
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """A platform with three workers and short times, shared by the tests of a module."""
+def platform(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
+    """A platform with three workers and short times, shared by the tests of a module.
+
+    A module's own `SETTINGS` come on top.
+    """
+    settings = SHORT_TIMES | getattr(request.module, "SETTINGS", {})
     runtime = NativeRuntime(tmp_path_factory.mktemp("e2e"))
     try:
-        endpoints = runtime.up(workers=3, settings=SHORT_TIMES)
+        endpoints = runtime.up(workers=3, settings=settings)
     except MissingPrograms as error:
         if os.environ.get("CI"):
             raise

@@ -79,10 +79,11 @@ class Redistribution:
         self._pace.forget()
         for assignment in self._slots.take_last(too_much.claimed):
             self._completer.add(assignment, GivenBack())
-        await self._hand_on(
-            self._consumer.take_last(too_much.delivered, since=since)
-            + self._intake.take_set_aside(too_much.set_aside)
-        )
+        deliveries = self._consumer.take_last(too_much.delivered, since=since)
+        deliveries += self._intake.take_set_aside(too_much.set_aside)
+        if deliveries:
+            await self._hand_on(deliveries)
+        log.info("gave back", claimed=too_much.claimed, unclaimed=len(deliveries))
         return too_much.total
 
     def _surplus(self, since: float) -> Held:
@@ -107,4 +108,3 @@ class Redistribution:
                     self._consumer.put_back(delivery)
         await self._consumer.acknowledge(handed_on)
         self._metrics.handed_on.inc(len(handed_on))
-        log.info("handed on", deliveries=len(handed_on))

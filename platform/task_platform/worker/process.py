@@ -64,7 +64,7 @@ class Worker:
         self._service = service
         self._settings = settings
         self._concurrency = settings.worker_concurrency
-        self._pace = Pace()
+        self._pace = Pace(self._concurrency)
         self._letting_go: set[asyncio.Task[None]] = set()
         metrics = WorkerMetrics(service.registry, handlers.task_types)
         self._consumer = Consumer(

@@ -7,9 +7,9 @@ from task_platform.worker.pace import Pace
 
 
 def test_a_burst_is_seen_at_once_and_forgotten_slowly() -> None:
-    pace = Pace()
+    pace = Pace(20)
     pace.tick(0.0)
-    pace.count(100)
+    pace.count(120)
     pace.tick(0.1)
     assert pace.per_s == pytest.approx(1_000)
     pace.tick(0.2)
@@ -20,9 +20,27 @@ def test_a_burst_is_seen_at_once_and_forgotten_slowly() -> None:
 
 
 def test_a_clock_that_stands_still_divides_by_nothing() -> None:
-    pace = Pace()
+    pace = Pace(1)
     pace.count(5)
     pace.tick(1.0)
     pace.count(5)
     pace.tick(1.0)
+    assert pace.per_s == 0
+
+
+def test_a_round_that_ends_together_is_no_burst() -> None:
+    pace = Pace(10)
+    for n in range(20):
+        pace.count(10 if n % 5 == 0 else 0)
+        pace.tick(n / 10)
+    assert pace.per_s == 0
+
+
+def test_a_burst_can_be_forgotten_at_once() -> None:
+    pace = Pace(1)
+    pace.tick(0.0)
+    pace.count(100)
+    pace.tick(0.1)
+    pace.forget()
+    pace.tick(0.2)
     assert pace.per_s == 0
