@@ -735,11 +735,13 @@ async def test_who_waits_too_long_for_a_connection_is_told_so_db05(
     few = HandlerConnections(
         settings.model_copy(update={"handler_pool_size": 1, "database_timeout_s": 0.2})
     )
-    async with few.connection():
-        with pytest.raises(DatabaseUnavailable, match=r"within 0.2 s"):
-            await context_of(few, task).once("a", list)
-    assert await context_of(few, task).once("a", list) == []
-    await few.close()
+    try:
+        async with few.connection():
+            with pytest.raises(DatabaseUnavailable, match=r"within 0.2 s"):
+                await context_of(few, task).once("a", list)
+        assert await context_of(few, task).once("a", list) == []
+    finally:
+        await few.close()
 
 
 async def test_connections_are_given_in_the_order_they_were_asked_for_db05(
