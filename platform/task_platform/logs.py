@@ -52,11 +52,11 @@ class Outage:
                 for_s=round(now - self._since, 1),
             )
 
-    def over(self, *, by: str) -> None:
-        """Note that `by` is out of trouble, if it was in any."""
-        if by not in self._in_trouble:
+    def over(self, *, by: str | None = None) -> None:
+        """Note that `by` (or everybody) is out of trouble, if it was in any."""
+        if not self._in_trouble or (by is not None and by not in self._in_trouble):
             return
-        self._in_trouble.discard(by)
+        self._in_trouble -= self._in_trouble if by is None else {by}
         if not self._in_trouble and self._is_told:
             log.info(
                 f"over: {self._event}",
@@ -93,6 +93,7 @@ def configure_logging(level: str, *, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
-    # A lost connection is reported by whoever supervises it; the driver's own account of the same
-    # event, with its URL and traceback, would only bury that line.
-    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
+    # A lost connection is reported by whoever supervises it; the drivers' own accounts of the same
+    # event, with URLs and tracebacks and at every retry, would only bury that line.
+    for driver in ("aiormq", "asyncpg"):
+        logging.getLogger(driver).setLevel(logging.CRITICAL)

@@ -77,10 +77,10 @@ async def connect(settings: Settings, *, name: str) -> AbstractConnection:
     return connection
 
 
-async def close(connection: AbstractConnection) -> None:
-    """Close without complaint, in bounded time, whatever state the connection is in."""
+async def close(link: AbstractConnection | AbstractChannel) -> None:
+    """Close a connection or channel in bounded time, without complaint, whatever its state."""
     with suppress(Exception):
-        await _answered(connection.close(), within_s=CLOSE_TIMEOUT_S)
+        await _answered(link.close(), within_s=CLOSE_TIMEOUT_S)
 
 
 async def _answered(asking: Coroutine[Any, Any, T], *, within_s: float) -> T:

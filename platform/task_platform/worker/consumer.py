@@ -211,22 +211,28 @@ class Consumer:
     async def _start(self, connection: AbstractConnection) -> None:
         channel = await client.open_channel(connection, confirms=False)
         await client.declare_all(channel, self._settings)
-        channel.on_consumer_cancel_callbacks.add(lambda _: self._is_cancelled.set())
         async with self._lock:
-            self._generation += 1
-            self._ledger = AckLedger()
-            self._arrivals.clear()
-            self._is_cancelled.clear()
-            self._loss = None
-            with client.translated_errors():
-                async with asyncio.timeout(client.CONNECT_TIMEOUT_S):
-                    await self._consume(channel)
-            self._channel = channel
-        self._last_delivery = monotonic()
+            await self._consume_on(channel)
         self._metrics.reconnects.inc()
         self._outage.over(by="consumer")
         self._on_change(True)
         log.info("consuming", prefetch=self._prefetch, generation=self._generation)
+
+    async def _consume_on(self, channel: Channel) -> None:
+        """Begin a generation on a new channel. Raises BrokerUnavailable."""
+        self._generation += 1
+        self._ledger = AckLedger()
+        self._arrivals.clear()
+        self._is_cancelled.clear()
+        self._loss = None
+        channel.on_consumer_cancel_callbacks.add(
+            lambda _: self._is_cancelled.set() if channel is self._channel else None
+        )
+        with client.translated_errors():
+            async with asyncio.timeout(client.CONNECT_TIMEOUT_S):
+                await self._consume(channel)
+        self._channel = channel
+        self._last_delivery = monotonic()
 
     async def _consume(self, channel: Channel) -> None:
         generation = self._generation
@@ -264,11 +270,9 @@ class Consumer:
 
     async def _watch(self, connection: AbstractConnection) -> None:
         """Raise as soon as this connection no longer brings deliveries."""
-        channel = self._channel
-        assert channel is not None
         probe: Channel | None = None
         answered_at, questions = monotonic(), 0
-        while not (connection.is_closed or channel.is_closed):
+        while self._channel is not None and not (connection.is_closed or self._channel.is_closed):
             try:
                 async with asyncio.timeout(WATCH_EVERY_S):
                     await self._is_cancelled.wait()
@@ -292,17 +296,33 @@ class Consumer:
                 if depth.consumers == 0:
                     raise ConsumerLost("forgotten", "the queue does not know this consumer")
                 if questions % RENEW_EVERY == 0:
-                    await self._renew(channel)
-        raise await _cause_of_loss(channel)
+                    await self._renew(connection)
+        raise await _cause_of_loss(self._channel)
 
-    async def _renew(self, channel: Channel) -> None:
-        """Consume anew, unless as much is in hand as was asked for: that would ask for more."""
-        async with self._lock:
-            if self._ledger.unacknowledged < self._prefetch and not channel.is_closed:
-                try:
-                    await self._consume_anew(channel)
-                except BrokerUnavailable as error:
-                    raise ConsumerLost("forgotten", str(error)) from error
+    async def _renew(self, connection: AbstractConnection) -> None:
+        """Consume anew, without anybody noticing.
+
+        On a new channel, where nothing is in hand: to an old one a queue made anew under the same
+        name may seem to repeat what was delivered before, and the broker keeps it back.
+        """
+        old, spare = self._channel, None
+        try:
+            if self._ledger.unacknowledged == 0:
+                spare = await client.open_channel(connection, confirms=False)
+            async with self._lock:
+                if self._is_stopped or old is None or old.is_closed:
+                    return
+                if spare is not None and self._ledger.unacknowledged == 0:
+                    await self._consume_on(spare)
+                    spare = old
+                elif self._ledger.unacknowledged < self._prefetch:
+                    # As much in hand as was asked for would be asked for once more.
+                    await self._consume_anew(old)
+        except BrokerUnavailable as error:
+            raise ConsumerLost("forgotten", str(error)) from error
+        finally:
+            if spare is not None:
+                await client.close(spare)
 
     def _oldest_age_s(self) -> float:
         # In the order of their coming, so that the first is the oldest.
@@ -319,12 +339,13 @@ class Consumer:
         self._on_change(False)
 
 
-async def _cause_of_loss(channel: Channel) -> ConsumerLost:
+async def _cause_of_loss(channel: Channel | None) -> ConsumerLost:
     """Why this channel was closed, as far as the broker has said."""
     try:
         async with asyncio.timeout(client.CLOSE_TIMEOUT_S):
             with client.translated_errors():
-                await channel.closing
+                if channel is not None:
+                    await channel.closing
     except (BrokerUnavailable, TimeoutError) as error:
         # The broker says so when a delivery was held for longer than its `consumer_timeout`.
         is_ack_timeout = "delivery acknowledgement" in str(error) and "timed out" in str(error)

@@ -77,3 +77,13 @@ def test_trouble_that_comes_and_goes_is_not_told_each_time(
 def test_an_error_without_text_is_told_by_its_name(clock: Clock, said: list[EventDict]) -> None:
     Outage("away").complain(TimeoutError(), by="claims")
     assert said[0]["error"] == "TimeoutError"
+
+
+def test_one_who_knows_may_call_it_over_for_all(clock: Clock, said: list[EventDict]) -> None:
+    outage = Outage("away")
+    outage.over()
+    outage.complain("refused", by="claims")
+    outage.complain("refused", by="leases")
+    outage.over()
+    outage.over()
+    assert [line["event"] for line in said] == ["away", "over: away"]
