@@ -74,11 +74,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             else:
                 self._refuse(400, "malformed-request", "this is not a valid HTTP/1.1 request")
             return
-        if self._receiving is not _Receiving.NOTHING:
-            if self._bytes_without_body > MAX_HEAD_BYTES:
-                self._refuse_head()
-        elif self._deadline is None and self._is_answered():
-            self._expect_head()
+        if self._receiving is not _Receiving.NOTHING and self._bytes_without_body > MAX_HEAD_BYTES:
+            self._refuse_head()
+        elif self._deadline is None:
+            self._expect_rest()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more; True when it may still wait for an answer."""
@@ -98,8 +97,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._receiving = _Receiving.HEAD
         self._head_bytes = self._bytes_without_body = 0
-        if self._deadline is None:
-            self._expect_head()
 
     def on_url(self, url: bytes) -> None:
         self._count_head(len(url))
@@ -113,7 +110,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._receiving = _Receiving.BODY
         self._bytes_without_body = 0
-        self._expect(self.body_within_s, self._on_late_body)
+        self._expect_nothing()
 
     def on_body(self, body: bytes) -> None:
         self._bytes_without_body = 0
@@ -137,6 +134,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _is_answered(self) -> bool:
         """Whether nothing that was asked is still being worked on."""
         return not self.pipeline and (self.cycle is None or self.cycle.response_complete)
+
+    def _expect_rest(self) -> None:
+        """Set a time for what has begun: most requests come whole, and never get here with one."""
+        if self._receiving is _Receiving.BODY:
+            self._expect(self.body_within_s, self._on_late_body)
+        elif self._receiving is _Receiving.HEAD or self._is_answered():
+            self._expect_head()
 
     def _expect_head(self) -> None:
         self._expect(self.headers_within_s, self._on_late_head)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
 from time import monotonic
+from uuid import uuid4
 
+import httpx
+import pytest
 from task_platform.settings import Settings
+from task_platform.storage import pool as pool_module
+from task_platform.storage.pool import Pool
 
 from ...link import linked
-from .conftest import running_api
+from .conftest import Api, running_api
 from .problems import problem_of
 
 SUM = {"task_type": "sum", "payload": {"numbers": [1]}}
+BATCH = {"tasks": [SUM, SUM | {"idempotency_key": "outage"}]}
 UNREACHABLE = "amqp://guest:guest@127.0.0.1:1/"
 
 
@@ -82,6 +90,9 @@ async def test_postgres_that_says_nothing_is_503_in_time_db04(settings: Settings
             assert {answer.status_code for answer in answers} == {503}
             assert {answer.headers["retry-after"] for answer in answers} == {"1"}
             assert monotonic() - started < 2
+            for answer in await asyncio.gather(*(ask(api) for ask in ENDPOINTS.values())):
+                problem_of(answer, 503, answer.json()["type"].rpartition(":")[2])
+            assert monotonic() - started < 10
             await link.cut()
             await link.heal()
             async with asyncio.timeout(10):
@@ -100,3 +111,63 @@ async def test_too_many_waiting_are_refused_and_the_others_committed(settings: S
         for answer in refused:
             problem_of(answer, 503, "overloaded")
         assert (await api.post(SUM)).status_code == 201
+
+
+Ask = Callable[[Api], Awaitable[httpx.Response]]
+ENDPOINTS: dict[str, Ask] = {
+    "post": lambda api: api.post(SUM),
+    "post with a key": lambda api: api.post(SUM, secrets.token_hex(8)),
+    "batch": lambda api: api.post(BATCH, path="/tasks/batch"),
+    "get": lambda api: api.client.get(f"/tasks/{uuid4()}"),
+    "list": lambda api: api.client.get("/tasks", params={"limit": 1}),
+}
+
+
+@pytest.mark.parametrize("ask", ENDPOINTS.values(), ids=ENDPOINTS.keys())
+async def test_more_at_once_than_connections_are_all_answered_db04(
+    settings: Settings, ask: Ask
+) -> None:
+    async with running_api(settings.model_copy(update={"database_pool_size": 2})) as api:
+        async with asyncio.timeout(30):
+            answers = await asyncio.gather(*(ask(api) for _ in range(200)))
+        assert {answer.status_code for answer in answers} <= {200, 201, 404}
+
+
+@pytest.mark.parametrize("ask", ENDPOINTS.values(), ids=ENDPOINTS.keys())
+async def test_a_database_that_is_stuck_is_503_for_all_who_wait_db04_db05(
+    settings: Settings, pool: Pool, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "POOL_WAIT_S", 1.0)
+    hurried = {"database_pool_size": 2, "database_timeout_s": 1.0, "submit_timeout_s": 1.0}
+    async with running_api(settings.model_copy(update=hurried)) as api:
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute("lock table tasks in access exclusive mode")
+            async with asyncio.timeout(12):
+                answers = await asyncio.gather(*(ask(api) for _ in range(30)))
+            for answer in answers:
+                problem_of(answer, 503, answer.json()["type"].rpartition(":")[2])
+        async with asyncio.timeout(10):
+            while (await ask(api)).status_code == 503:
+                await asyncio.sleep(0.05)
+        async with asyncio.timeout(10):
+            answers = await asyncio.gather(*(ask(api) for _ in range(30)))
+        assert {answer.status_code for answer in answers} <= {200, 201, 404}
+
+
+async def test_postgres_stopped_is_503_everywhere_and_nothing_was_taken_idm09_db01(
+    settings: Settings,
+) -> None:
+    async with linked(settings.database_url.get_secret_value()) as (link, url):
+        changed = settings.model_copy(
+            update={"database_url": Settings(database_url=url).database_url}
+        )
+        async with running_api(changed) as api:
+            key = secrets.token_hex(8)
+            await link.cut()
+            started = monotonic()
+            asked = [ask(api) for ask in ENDPOINTS.values() for _ in range(20)]
+            for answer in await asyncio.gather(*asked, api.post(SUM, key)):
+                problem_of(answer, 503, answer.json()["type"].rpartition(":")[2])
+            assert monotonic() - started < 10
+            await link.heal()
+            assert (await api.post(SUM, key)).status_code == 201
