@@ -29,7 +29,7 @@ from task_platform.metrics import new_registry
 from task_platform.settings import Settings, unknown_variables
 from task_platform.storage.health import DatabaseProbe
 from task_platform.storage.migrate import is_current
-from task_platform.storage.pool import OUTAGE, Pool, close_pool, open_pool
+from task_platform.storage.pool import OUTAGE, Pool, close_pool, drop_idle, open_pool
 
 log = structlog.get_logger()
 
@@ -228,8 +228,8 @@ async def watch_database(service: Service) -> None:
                 service.readiness.set("database", met=False)
                 OUTAGE.complain(error, by="readiness")
                 if service.pool is not None:
-                    # Idle connections may be as dead as this one: the next to need one opens it.
-                    await service.pool.expire_connections()
+                    # They may be as dead as this one.
+                    drop_idle(service.pool)
             else:
                 service.readiness.set("database", met=True)
                 # For all: who was in trouble may have nothing to ask for now.

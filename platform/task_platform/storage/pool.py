@@ -112,6 +112,17 @@ async def close_pool(pool: Pool) -> None:
         pool.terminate()
 
 
+def drop_idle(pool: Pool) -> None:
+    """Close the connections that nobody uses: the next to need one opens it.
+
+    Not by the pool's own `expire_connections`, which takes leave of a silent server politely, and
+    complains when it does not answer.
+    """
+    for holder in pool._holders:  # type: ignore[attr-defined]
+        if holder.is_connected() and holder.is_idle():
+            holder.terminate()
+
+
 @asynccontextmanager
 async def acquired(pool: Pool) -> AsyncIterator[PoolConnectionProxy]:
     """A connection for the time of the block, waited for `POOL_WAIT_S` at most.
