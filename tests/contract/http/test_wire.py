@@ -246,12 +246,16 @@ async def test_empty_lines_between_requests_do_not_hold_a_connection_in09(hasty:
     dripping.cancel()
 
 
-async def test_who_was_answered_early_may_not_send_for_ever_in09(hasty: Wire) -> None:
-    await hasty.send(HEAD, b"Content-Length: 1000000000\r\n\r\n")
-    (await hasty.answer()).problem(413, "body-too-large")
-    dripping = asyncio.create_task(drip(hasty, b" " * 1_000))
-    assert await hasty.is_closed(within_s=3)
-    dripping.cancel()
+async def test_who_was_answered_early_may_not_send_for_ever_in09(settings: Settings) -> None:
+    class Protocol(BoundedHttpProtocol):
+        linger_s = 0.5
+
+    async with served(settings, Protocol) as port, wired(port) as wire:
+        await wire.send(HEAD, b"Content-Length: 1000000000\r\n\r\n")
+        (await wire.answer()).problem(413, "body-too-large")
+        dripping = asyncio.create_task(drip(wire, b" " * 1_000))
+        assert await wire.is_closed(within_s=3)
+        dripping.cancel()
 
 
 async def test_a_slow_body_within_its_time_is_taken(hasty: Wire) -> None:
