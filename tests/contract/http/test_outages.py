@@ -31,7 +31,8 @@ async def test_the_broker_away_does_not_fail_a_submission_br05(settings: Setting
         started = monotonic()
         answers = await asyncio.gather(*(api.post(SUM) for _ in range(50)))
         assert {answer.status_code for answer in answers} == {201}
-        assert monotonic() - started < 2
+        # Whoever waited for the broker would have waited for a publish to time out.
+        assert monotonic() - started < settings.publish_timeout_s
         ids = {answer.json()["id"] for answer in answers}
         waiting = await api.pool.fetch("select unnest(task_ids)::text as id from outbox")
         assert ids <= {row["id"] for row in waiting}

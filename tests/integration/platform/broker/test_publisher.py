@@ -36,7 +36,8 @@ async def test_what_is_confirmed_is_on_the_queue(settings: Settings) -> None:
 
 
 async def test_thousands_at_once_are_all_confirmed_br07(settings: Settings) -> None:
-    publisher = Publisher(settings, name="test")
+    # The deadline is another test's subject: a busy machine may need longer than it allows.
+    publisher = Publisher(settings.model_copy(update={"publish_timeout_s": 60}), name="test")
     ids = some_ids(2_345)
     assert await publisher.publish("tasks", ids) == set(ids)
     await until_messages(settings, len(ids))

@@ -159,7 +159,7 @@ async def test_a_task_longer_than_the_ack_timeout_runs_once_as_do_its_neighbours
 async def test_no_queue_has_a_single_active_consumer_br13(settings: Settings) -> None:
     """One would stop for good after its consumers have timed out; any worker may take any task."""
     for queue_type in ("quorum", "classic"):
-        for queue in topology.queues(queue_type):  # type: ignore[arg-type]
+        for queue in topology.queues(queue_type):
             assert set(queue.arguments) <= {"x-queue-type"}
     async with client.connected(settings, name="test") as connection:
         channel = await client.open_channel(connection)
