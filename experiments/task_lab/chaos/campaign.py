@@ -45,9 +45,9 @@ class Campaign:
         return [seed for seed in seeds if seed not in done]
 
     def add(self, line: Mapping[str, Any]) -> None:
-        """Note a finished trial."""
-        with self._lines.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        """Note a finished trial; a line that a kill cut before it is dropped."""
+        text = "".join(json.dumps(one) + "\n" for one in [*self.finished(), line])
+        write_atomically(self._lines, text)
 
     def trial_folder(self, seed: int) -> RunFolder:
         """An empty folder for this trial; what an interrupted one left is deleted."""

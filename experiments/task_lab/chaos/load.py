@@ -116,6 +116,22 @@ def _flaky(rng: random.Random) -> _Fields:
     return "flaky", {"failures": failures}, failures + _SPARE_RETRIES, "SUCCEEDED"
 
 
+def _effect(rng: random.Random) -> _Fields:
+    longest_s = 3.0 if rng.random() < 0.1 else 0.5
+    fail_first = int(rng.random() * 3)
+    payload = {
+        "seconds": round(rng.random() * longest_s, 2),
+        "fail_first": fail_first,
+        "via": "once" if rng.random() < 0.5 else "transaction",
+    }
+    return "effect", payload, fail_first + _SPARE_RETRIES, "SUCCEEDED"
+
+
+def _effect_in_vain(rng: random.Random) -> _Fields:
+    via = "once" if rng.random() < 0.5 else "transaction"
+    return "effect", {"fail_first": 1_000, "via": via}, int(rng.random() * 3), "FAILED"
+
+
 def _fail(rng: random.Random) -> _Fields:
     return "fail", {"message": "told to"}, int(rng.random() * 3), "FAILED"
 
@@ -142,9 +158,11 @@ def _is_crash(submission: Submission) -> bool:
 
 _WEIGHTS: Mapping[Callable[[random.Random], _Fields], int] = MappingProxyType(
     {
-        _sum: 35,
-        _sleep: 25,
-        _flaky: 12,
+        _sum: 25,
+        _sleep: 20,
+        _flaky: 10,
+        _effect: 20,
+        _effect_in_vain: 2,
         _fail: 6,
         _fail_at_once: 4,
         _unknown_type: 5,

@@ -32,7 +32,7 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "TASK_PLATFORM_DRAIN_GRACE_S": "2",
         "TASK_PLATFORM_FINAL_SCRAPE_WAIT_S": "0",
         # Few at a time, so that messages wait in the queue, where a purge finds them.
-        "TASK_PLATFORM_WORKER_CONCURRENCY": "4",
+        "TASK_PLATFORM_WORKER_CONCURRENCY": "3",
     }
 )
 _REANNOUNCED = "relay_reannounced_total"

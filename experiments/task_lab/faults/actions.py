@@ -6,11 +6,12 @@ whatever happened in between. Actions block; each runs in a thread of its own.
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -165,6 +166,26 @@ def _refused(port: int) -> Proof:
 
 
 @contextmanager
+def _server_frozen(stage: Stage, fault: Fault) -> Iterator[Proof]:
+    """Connections stay open, and nothing answers on them: as when the network swallows all."""
+    servers = stage.runtime.servers
+    is_database = fault.kind is Kind.DATABASE_FREEZE
+    pid = started(servers.postgres).pid if is_database else started(servers.rabbitmq).pid
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    try:
+        _signal_all(family, signal.SIGSTOP)
+        yield Proof(_is_frozen(pid), {"pid": pid, "state": "T", "processes": len(family)})
+    finally:
+        _signal_all(family, signal.SIGCONT)
+
+
+def _signal_all(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+
+
+@contextmanager
 def _read_only(stage: Stage, fault: Fault) -> Iterator[Proof]:
     url = stage.runtime.endpoints().database_url
     try:
@@ -215,9 +236,11 @@ ACTIONS: Mapping[Kind, Action] = MappingProxyType(
         Kind.DATABASE_CRASH: _database_down,
         Kind.DATABASE_CUT: _database_cut,
         Kind.DATABASE_READ_ONLY: _read_only,
+        Kind.DATABASE_FREEZE: _server_frozen,
         Kind.BROKER_STOP: _broker_down,
         Kind.BROKER_CRASH: _broker_down,
         Kind.BROKER_CUT: _broker_cut,
+        Kind.BROKER_FREEZE: _server_frozen,
         Kind.CHANNELS_CLOSED: _channels_closed,
         Kind.QUEUE_PURGED: _queue_purged,
         Kind.QUEUE_DELETED: _queue_deleted,

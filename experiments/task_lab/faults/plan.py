@@ -26,9 +26,11 @@ class Kind(StrEnum):
     DATABASE_CRASH = "database_crash"
     DATABASE_CUT = "database_cut"
     DATABASE_READ_ONLY = "database_read_only"
+    DATABASE_FREEZE = "database_freeze"
     BROKER_STOP = "broker_stop"
     BROKER_CRASH = "broker_crash"
     BROKER_CUT = "broker_cut"
+    BROKER_FREEZE = "broker_freeze"
     CHANNELS_CLOSED = "channels_closed"
     QUEUE_PURGED = "queue_purged"
     QUEUE_DELETED = "queue_deleted"
@@ -43,9 +45,11 @@ HEALS: Mapping[Kind, str] = MappingProxyType(
         Kind.DATABASE_CRASH: "start the database",
         Kind.DATABASE_CUT: "nothing: the platform connects again",
         Kind.DATABASE_READ_ONLY: "allow writes",
+        Kind.DATABASE_FREEZE: "let the database go on",
         Kind.BROKER_STOP: "start the broker",
         Kind.BROKER_CRASH: "start the broker",
         Kind.BROKER_CUT: "nothing: the platform connects again",
+        Kind.BROKER_FREEZE: "let the broker go on",
         Kind.CHANNELS_CLOSED: "nothing: the platform opens channels again",
         Kind.QUEUE_PURGED: "purge no more: the platform announces again",
         Kind.QUEUE_DELETED: "nothing: the platform declares it again",
@@ -74,9 +78,11 @@ _WEIGHTS: Mapping[Kind, int] = MappingProxyType(
         Kind.DATABASE_CRASH: 3,
         Kind.DATABASE_CUT: 2,
         Kind.DATABASE_READ_ONLY: 1,
+        Kind.DATABASE_FREEZE: 2,
         Kind.BROKER_STOP: 1,
         Kind.BROKER_CRASH: 2,
         Kind.BROKER_CUT: 2,
+        Kind.BROKER_FREEZE: 2,
         Kind.CHANNELS_CLOSED: 2,
         Kind.QUEUE_PURGED: 3,
         Kind.QUEUE_DELETED: 1,

@@ -58,6 +58,12 @@ class Postgres:
         self._password = secrets.token_hex(16)
         self._child: Child | None = None
 
+    @property
+    def pid(self) -> int:
+        """Process id of the server, whose sessions are its children; it must have been booted."""
+        assert self._child is not None
+        return self._child.pid
+
     def url(self, database: str) -> str:
         """Address of a database, with the password."""
         return f"postgresql://{USER}:{self._password}@{LOOPBACK}:{self.port}/{database}"

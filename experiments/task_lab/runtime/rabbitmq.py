@@ -57,6 +57,12 @@ class RabbitMQ:
         self._child: Child | None = None
 
     @property
+    def pid(self) -> int:
+        """Process id of the broker, which may have children; it must have been booted."""
+        assert self._child is not None
+        return self._child.pid
+
+    @property
     def metrics_url(self) -> str:
         """Prometheus metrics with one series a queue."""
         return f"http://{LOOPBACK}:{self._metrics_port}/metrics/per-object"
