@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     retention_s: float = Field(
         604_800.0,
         ge=0,
-        le=3_153_600_000,
+        le=315_360_000,
         description="How long a finished task is kept; 0: for ever.",
     )
     retention_every_s: Seconds = Field(

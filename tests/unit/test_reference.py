@@ -11,6 +11,7 @@ from task_lab.cli import app as lab_app
 from task_platform.cli import app as platform_app
 from task_platform.metrics import ApiMetrics, RelayMetrics, WorkerMetrics
 from task_platform.settings import Settings
+from task_platform.tools import dlq
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -43,6 +44,7 @@ def test_every_metric_is_documented() -> None:
     ("program", "commands"),
     [
         ("task-platform", platform_app.registered_commands),
+        ("task-platform dlq", dlq.app.registered_commands),
         ("task-lab", lab_app.registered_commands),
     ],
 )

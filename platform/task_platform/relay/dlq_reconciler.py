@@ -31,9 +31,10 @@ from task_platform.storage.pool import Pool
 log = structlog.get_logger()
 
 _QUEUE = topology.DEAD_LETTERS
-# Passes may take this share of the time, so that a queue which never agrees (one with a length
-# limit that drops messages) is not turned over without end.
-_DUTY = 0.1
+# A pass is followed by a pause of its own length, and passes that do not bring agreement (something
+# takes the messages away, say a length limit) by ever longer ones.
+_PAUSE = 1.0
+_LONGEST_PAUSE = 16
 # A tally of this size takes some 60 MB. A longer list is left as it is.
 _MOST_LISTED = 500_000
 
@@ -52,25 +53,22 @@ class DeadLetterReconciler:
         # Equal counts may hide different lists: the first look compares them whatever it counts.
         self._is_first = True
         self._not_before = 0.0
+        self._in_vain = 0
 
     async def look(self) -> bool:
         """Compare, and mend when it is time to. Never asks to be repeated at once.
 
         Raises DatabaseUnavailable, BrokerUnavailable, ConfigurationError.
         """
-        is_suspicious = await self._is_suspicious()
-        started = monotonic()
-        if (not is_suspicious and not self._is_first) or started < self._not_before:
+        if not await self._is_suspicious() or monotonic() < self._not_before:
             return False
         async with locks.held_lock(self._pool, locks.DEAD_LETTERS) as lock:
-            # Whoever held it until now may have mended what we saw; who holds it is at it.
-            if lock is not None and (self._is_first or await self._is_suspicious()):
-                try:
-                    self._is_first = not await self._compare(lock)
-                finally:
-                    self._not_before = monotonic() + (monotonic() - started) / _DUTY
-            else:
+            if lock is None:
+                # Whoever holds it is at it.
                 self._is_first = False
+            elif await self._is_suspicious():
+                # Not mended by whoever held it until now.
+                await self._pass(lock)
         self._suspicion.drop()
         return False
 
@@ -88,9 +86,22 @@ class DeadLetterReconciler:
             # Messages in a consumer's hands are neither in the queue nor gone.
             self._suspicion.drop()
             return False
-        return self._suspicion.is_confirmed_by(
+        if listed == depth.ready:
+            self._in_vain = 0
+        stands = self._suspicion.is_confirmed_by(
             listed=listed, queued=depth.ready, are_underway=are_underway
         )
+        return stands or self._is_first
+
+    async def _pass(self, lock: Lock) -> None:
+        started = monotonic()
+        try:
+            self._is_first = not await self._compare(lock)
+        finally:
+            took_s = monotonic() - started
+            pause_s = took_s * _PAUSE * min(2**self._in_vain, _LONGEST_PAUSE)
+            self._not_before = monotonic() + pause_s
+            self._in_vain += 1
 
     async def _compare(self, lock: Lock) -> bool:
         """Turn the queue over once, then add what is missing; whether it came to its end.

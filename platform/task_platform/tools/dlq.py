@@ -18,7 +18,7 @@ from task_platform.settings import load_settings
 from task_platform.storage import dead_letters
 from task_platform.storage.dead_letters import Outcome
 from task_platform.storage.migrate import is_current
-from task_platform.storage.pool import Pool, open_pool
+from task_platform.storage.pool import Pool, close_pool, open_pool
 from task_platform.tools import dlq_output as output
 from task_platform.tools.dlq_bulk import Report, purge, replay
 
@@ -147,4 +147,4 @@ async def _database() -> AsyncIterator[Pool]:
             raise DatabaseUnavailable("the schema is not migrated yet: run `task-platform migrate`")
         yield pool
     finally:
-        await pool.close()
+        await close_pool(pool)

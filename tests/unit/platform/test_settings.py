@@ -26,6 +26,8 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
         ("RETRY_CAP_S", "inf"),
         ("DRAIN_GRACE_S", "inf"),
         ("IDEMPOTENCY_TTL_S", "inf"),
+        ("RETENTION_S", "-1"),
+        ("RETENTION_S", "1e10"),
         ("QUEUE_TYPE", "stream"),
         ("LOG_LEVEL", "loud"),
         ("DATABASE_URL", "localhost:5432"),

@@ -20,7 +20,7 @@ QUEUE = topology.DEAD_LETTERS
 
 def impatient(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings with which the queue is compared ten times a second, and mended at once."""
-    monkeypatch.setattr(dlq_reconciler, "_DUTY", 1e9)
+    monkeypatch.setattr(dlq_reconciler, "_PAUSE", 0.0)
     return settings.model_copy(update={"dlq_check_s": 0.1})
 
 

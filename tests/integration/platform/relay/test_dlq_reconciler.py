@@ -228,6 +228,25 @@ async def test_a_purge_in_the_middle_is_made_good(
     assert await taken_from(settings) == Counter(ids)
 
 
+async def test_passes_in_vain_are_made_less_and_less_often(
+    reconciler: DeadLetterReconciler,
+    settings: Settings,
+    pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A tenth of a second's pass is followed by a pause of a thousand seconds.
+    monkeypatch.setattr(dlq_reconciler, "_PAUSE", 1e6)
+    await dead(pool, 2)
+    await looks(reconciler, 2)
+    await until_messages(settings, 2, queue=QUEUE)
+    await purge_queue(settings)
+    await looks(reconciler, 9)
+    assert await messages_in(settings, QUEUE) == 0
+    monkeypatch.setattr(reconciler, "_not_before", 0.0)
+    await looks(reconciler, 2)
+    assert await messages_in(settings, QUEUE) == 2
+
+
 async def test_a_relay_told_to_stop_stops_in_the_middle(
     reconciler: DeadLetterReconciler, service: Service, settings: Settings, pool: Pool
 ) -> None:
