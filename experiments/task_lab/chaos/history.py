@@ -77,17 +77,21 @@ class History:
 
 @dataclass(frozen=True)
 class Sent:
-    """All that happened to one key."""
+    """All that happened to one key. sends: how often it was sent, answered or not."""
 
     first: Mapping[str, Any]
+    sends: int
     answers: tuple[Mapping[str, Any], ...]
 
     def outcome(self) -> Literal["ok", "failed", "unknown"]:
-        """What its client knows: one clear answer settles whatever was unclear before."""
-        kinds = {answer["kind"] for answer in self.answers}
+        """What its client knows: an `ok` settles whatever was unclear before, a refusal does not.
+
+        A send without a clear answer may have been committed, whatever a later one was told.
+        """
+        kinds = [answer["kind"] for answer in self.answers]
         if "ok" in kinds:
             return "ok"
-        return "failed" if "fail" in kinds else "unknown"
+        return "failed" if kinds.count("fail") == self.sends else "unknown"
 
     def task_ids(self) -> list[str]:
         """The tasks it was answered with, in order of the answers."""
@@ -96,14 +100,17 @@ class Sent:
 
 def read_sent(path: Path) -> dict[str, Sent]:
     """Every key of a history with what happened to it."""
-    invoked: dict[str, Mapping[str, Any]] = {}
+    invoked: dict[str, list[Mapping[str, Any]]] = {}
     answers: dict[str, list[Mapping[str, Any]]] = {}
     for line in read_lines(path):
         if line["kind"] == "invoke":
-            invoked.setdefault(line["key"], line)
+            invoked.setdefault(line["key"], []).append(line)
         else:
             answers.setdefault(line["key"], []).append(line)
-    return {key: Sent(line, tuple(answers.get(key, ()))) for key, line in invoked.items()}
+    return {
+        key: Sent(lines[0], len(lines), tuple(answers.get(key, ())))
+        for key, lines in invoked.items()
+    }
 
 
 def operations_of(sent: Mapping[str, Sent]) -> list[Operation]:

@@ -112,3 +112,8 @@ class ClaimedTask:
     created_at: datetime
     due_at: datetime
     claimed_at: datetime
+
+    @property
+    def charge(self) -> int:
+        """Attempts that the claim counted: an exhausted task is claimed without another one."""
+        return 0 if self.exhausted else 1

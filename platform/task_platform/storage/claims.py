@@ -94,6 +94,7 @@ async def give_back(
         _RETURN_TO,
         list(closed_claims),
         after_s,
+        [task.charge for task in tasks],
     )
     return {row["id"] for row in rows}
 

@@ -43,9 +43,12 @@ def sent_with(path: Path, *answers: Answer | None, expected: Expected = "SUCCEED
         ([SILENT, OK], "ok", "task-1"),
         ([OK, SILENT], "ok", "task-1"),
         ([SILENT, SILENT], "unknown", None),
+        ([REFUSED, REFUSED], "failed", None),
+        ([SILENT, REFUSED], "unknown", None),
+        ([None, REFUSED], "unknown", None),
     ],
 )
-def test_a_clear_answer_settles_the_unclear_ones(
+def test_an_acceptance_settles_what_was_unclear_and_a_refusal_does_not(
     answers: list[Answer | None], outcome: str, task_id: str | None, tmp_path: Path
 ) -> None:
     (operation,) = operations_of(read_sent(sent_with(tmp_path, *answers)))

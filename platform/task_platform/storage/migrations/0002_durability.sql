@@ -23,6 +23,10 @@ create table effect_log (
 
 create index effect_log_task_id on effect_log (task_id);
 
+-- What the claim charged each of its tasks, 1 or 0: whoever gives an attempt back must know. A claim
+-- from before this column holds none, and charged 1 each.
+alter table claims add column charges smallint[] not null default '{}';
+
 -- The dead task that this one repeats.
 alter table tasks add column replay_of uuid;
 

@@ -22,8 +22,9 @@ claimed as (
         t.created_at, t.due_at, f.exhausted
 ),
 lease as (
-    insert into claims (owner, task_ids, fences, alone, expires_at)
-    select $4, array_agg(id), array_agg(fence), $6::boolean and not $7::boolean, now() + $5::float8 * interval '1 second'
+    insert into claims (owner, task_ids, fences, charges, alone, expires_at)
+    select $4, array_agg(id), array_agg(fence), array_agg(case when exhausted then 0 else 1 end),
+        $6::boolean and not $7::boolean, now() + $5::float8 * interval '1 second'
     from claimed
     having count(*) > 0
     returning id
@@ -62,21 +63,21 @@ with expired as (
         limit $3
         for update skip locked
     )
-    returning owner, task_ids, fences, alone
+    returning owner, task_ids, fences, charges, alone
 ),
 members as (
-    select e.owner, not e.alone as in_company, m.id, m.fence
-    from expired e, unnest(e.task_ids, e.fences) as m (id, fence)
+    select e.owner, not e.alone as in_company, m.id, m.fence,
+        case when e.alone then 0 else coalesce(m.charge, 1) end as given_back
+    from expired e, unnest(e.task_ids, e.fences, e.charges) as m (id, fence, charge)
 ),
 lost as (
     update tasks t
     set state = $2,
-        attempts = attempts - case when m.in_company then 1 else 0 end,
+        attempts = attempts - m.given_back,
         isolate = isolate or m.in_company
     from members m
     where t.id = m.id and t.fence = m.fence and t.state = any($1::text[])
-    returning t.id, t.fence, t.attempts + case when m.in_company then 1 else 0 end as attempt,
-        t.started_at, m.owner
+    returning t.id, t.fence, t.attempts + m.given_back as attempt, t.started_at, m.owner
 ),
 history as (
     insert into attempt_failures
@@ -114,12 +115,12 @@ select id from known;
 with unknown as (
     delete from claims
     where owner = $1 and id <> all($2::bigint[])
-    returning task_ids, fences
+    returning task_ids, fences, charges
 ),
 returned as (
     update tasks t
-    set state = $4, attempts = attempts - 1
-    from unknown u, unnest(u.task_ids, u.fences) as m (id, fence)
+    set state = $4, attempts = attempts - coalesce(m.charge, 1)
+    from unknown u, unnest(u.task_ids, u.fences, u.charges) as m (id, fence, charge)
     where t.id = m.id and t.fence = m.fence and t.state = any($3::text[])
     returning t.id
 ),

@@ -89,14 +89,14 @@ select id, dead from changed;
 -- Return claimed tasks that were not run to an end, uncharged, for another worker to take: at once,
 -- or after a while.
 -- $1 ids uuid[], $2 fences bigint[], $3 prior_states text[], $4 state text,
--- $5 closed_claims bigint[], $6 after_s float8
+-- $5 closed_claims bigint[], $6 after_s float8, $7 charges smallint[] (what the claim charged each)
 with returned as (
     update tasks t
     set state = $4,
-        attempts = attempts - 1,
+        attempts = attempts - i.charge,
         due_at = case when $6::float8 > 0 then now() + $6::float8 * interval '1 second'
             else t.due_at end
-    from unnest($1::uuid[], $2::bigint[]) as i (id, fence)
+    from unnest($1::uuid[], $2::bigint[], $7::smallint[]) as i (id, fence, charge)
     where t.id = i.id and t.fence = i.fence and t.state = any($3::text[])
     returning t.id
 ),

@@ -6,9 +6,10 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from task_platform.domain.task import State
+from task_platform.domain.task import ClaimedTask, State
 from task_platform.storage.claims import (
     bury_rowless,
+    claim_tasks,
     existing_tasks,
     give_back,
     give_back_unknown,
@@ -206,6 +207,29 @@ async def test_a_claim_that_its_owner_never_heard_of_is_undone(pool: Pool) -> No
     for task_id in (kept.id, other):
         assert (await task_row(pool, task_id))["state"] == "PROCESSING"
     assert await pool.fetchval("select count(*) from claims") == 2
+
+
+async def test_an_exhausted_task_never_gets_an_attempt_back(pool: Pool) -> None:
+    """Its claims charge nothing, so there is nothing to return, whichever way it comes back."""
+    (task_id,) = await submitted_ids(pool, max_retries=0)
+    await claim(pool, [task_id], alone=True)
+    await lose_claims(pool)
+
+    async def claimed_again(*, in_company: bool = False) -> ClaimedTask:
+        answer = await claim_tasks(
+            pool, [task_id], owner="w1", lease_s=60, alone=True, in_company=in_company
+        )
+        (task,) = answer.tasks
+        assert (task.exhausted, task.attempt) == (True, 1)
+        return task
+
+    await claimed_again(in_company=True)
+    await lose_claims(pool)
+    await give_back(pool, [await claimed_again()], closed_claims=[])
+    await claimed_again()
+    assert await give_back_unknown(pool, owner="w1", known_claims=[]) == {task_id}
+    await claimed_again()
+    assert {row["attempt"] for row in await failures_of(pool, task_id)} == {1}
 
 
 async def test_what_was_lost_cannot_be_given_back(pool: Pool) -> None:
