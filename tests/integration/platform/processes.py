@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 from task_platform import wire
 from task_platform.broker import client, topology
+from task_platform.errors import BrokerUnavailable
 from task_platform.handlers import HandlerRegistry, builtin
 from task_platform.handlers.registry import Handler, handlers_of
 from task_platform.relay.process import Relay
@@ -131,10 +132,16 @@ async def messages_in(settings: Settings, queue: str = topology.TASKS) -> int:
 async def until_messages(
     settings: Settings, count: int, *, queue: str = topology.TASKS, within_s: float = 10.0
 ) -> None:
-    """Return once so many messages are ready: a quorum queue's count follows its confirms."""
+    """Return once so many messages are ready: a quorum queue's count follows its confirms.
+
+    A queue that nobody has declared yet is waited for as well.
+    """
     try:
         async with asyncio.timeout(within_s):
-            while await messages_in(settings, queue) != count:
+            while True:
+                with suppress(BrokerUnavailable):
+                    if await messages_in(settings, queue) == count:
+                        return
                 await asyncio.sleep(0.02)
     except TimeoutError:
         assert await messages_in(settings, queue) == count, queue
