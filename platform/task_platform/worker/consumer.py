@@ -70,7 +70,7 @@ class Consumer:
         self._on_change = on_change
         self._generation = 0
         self._ledger = AckLedger()
-        # Of this channel's consumers before the present one.
+        # Of this channel's consumers before the present one, as long as they have deliveries open.
         self._last_tags: list[int] = []
         self._inbox: deque[Delivery] = deque()
         self._unreadable: list[Delivery] = []
@@ -220,9 +220,7 @@ class Consumer:
 
     async def _consume_on(self, channel: Channel) -> None:
         """Begin a generation on a new channel. Raises BrokerUnavailable."""
-        self._generation += 1
-        self._ledger = AckLedger()
-        self._arrivals.clear()
+        self._begin_generation()
         self._is_cancelled.clear()
         self._loss = None
         channel.on_consumer_cancel_callbacks.add(
@@ -250,6 +248,7 @@ class Consumer:
             async with asyncio.timeout(client.CONNECT_TIMEOUT_S):
                 await channel.basic_cancel(self._consumer_tag)
                 self._last_tags.append(self._ledger.highest)
+                self._last_tags = [t for t in self._last_tags if self._ledger.has_open(0, t)]
                 await self._consume(channel)
 
     def _receive(self, message: DeliveredMessage, generation: int) -> None:
@@ -329,11 +328,15 @@ class Consumer:
         first = next(iter(self._arrivals.values()), None)
         return 0.0 if first is None else monotonic() - first
 
-    def _forget_channel(self) -> None:
-        self._channel = None
+    def _begin_generation(self) -> None:
         self._generation += 1
         self._ledger = AckLedger()
+        self._last_tags.clear()
         self._arrivals.clear()
+
+    def _forget_channel(self) -> None:
+        self._channel = None
+        self._begin_generation()
         self._inbox.clear()
         self.arrived.clear()
         self._on_change(False)

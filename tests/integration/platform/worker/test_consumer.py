@@ -164,6 +164,27 @@ async def test_a_delivery_of_an_older_channel_is_never_acknowledged(settings: Se
     await until_messages(settings, 2)
 
 
+async def test_consumers_of_a_lost_channel_are_not_taken_for_lingering_ones(
+    settings: Settings,
+) -> None:
+    """Whoever else consumes is counted without our own former consumers; those end with a link."""
+    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
+        await announce(settings, some_ids(6))
+        async with consuming(Settings(amqp_url=url), prefetch=5) as consumer:
+            await taken(consumer, 5)
+            await consumer.set_prefetch(10)
+            await taken(consumer, 1)
+            await link.cut()
+            await link.heal()
+            await taken(consumer, 6)
+
+            async def is_alone() -> bool:
+                depth = await consumer.depth()
+                return depth is not None and depth.consumers == 1
+
+            await until(is_alone)
+
+
 async def test_a_message_that_is_not_ours_is_dropped(settings: Settings) -> None:
     (task_id,) = some_ids(1)
     await send(settings, b"junk", b'{"v":99}')
