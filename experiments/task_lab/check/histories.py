@@ -16,7 +16,7 @@ from task_lab.check import histories_lives as lives
 from task_lab.check import histories_operations as operations
 from task_lab.check.histories_index import History
 from task_lab.check.histories_ledger import Ledger, Operation
-from task_lab.check.verdict import Check, Verdict, combine
+from task_lab.check.verdict import Check, Verdict, answer_of, combine
 
 __all__ = ["CHECKS", "Judgement", "Ledger", "Operation", "judge_history"]
 
@@ -68,19 +68,11 @@ def judge_history(operations: Sequence[Operation], ledger: Ledger) -> Judgement:
     A check that crashes is UNKNOWN, and so is a history without operations: nothing was proven.
     """
     history = History(operations, ledger)
-    checks = [_run_one(check, history) for check in CHECKS]
+    checks = [answer_of(check, history) for check in CHECKS]
     verdict = combine(check.verdict for check in checks)
     if not operations and verdict is Verdict.PASS:
         verdict = Verdict.UNKNOWN
     return Judgement(verdict, checks, _counts(history, checks))
-
-
-def _run_one(check: Callable[[History], Check], history: History) -> Check:
-    try:
-        return check(history)
-    except Exception as error:
-        name = check.__name__.removeprefix("check_")
-        return Check(name, Verdict.UNKNOWN, f"the check crashed: {type(error).__name__}: {error}")
 
 
 def _counts(history: History, checks: Sequence[Check]) -> dict[str, int]:

@@ -121,11 +121,12 @@ def _misrecorded(steps: Sequence[Transition], failures: Sequence[FailedAttempt])
     recorded = {one.fence: one for one in failures}
     if len(recorded) < len(failures):
         yield "two records of one claim"
-    for earlier, later in pairwise(steps):
+    for before, earlier, later in zip(steps, steps[1:], steps[2:], strict=False):
         if later.before is not State.PROCESSING:
             continue
         record = recorded.pop(earlier.fence, None)
-        expected = _outcomes(later, given_back=later.attempts < earlier.attempts)
+        # An exhausted task is claimed uncharged: then there is nothing to give back.
+        expected = _outcomes(later, is_uncharged=later.attempts == before.attempts)
         if (record.outcome if record else None) not in expected:
             seen = record.outcome if record else "nothing"
             yield f"claim {earlier.fence} ended {later.after}, recorded is {seen}"
@@ -134,8 +135,8 @@ def _misrecorded(steps: Sequence[Transition], failures: Sequence[FailedAttempt])
     yield from (f"a record of claim {fence}, which was not seen to end" for fence in recorded)
 
 
-def _outcomes(step: Transition, *, given_back: bool) -> set[str | None]:
+def _outcomes(step: Transition, *, is_uncharged: bool) -> set[str | None]:
     """What `attempt_failures` may say of a claim that ended so; None: nothing."""
     if step.after is State.QUEUED:
-        return {"worker_lost", None} if given_back else {"retried", "worker_lost"}
+        return {"worker_lost", None} if is_uncharged else {"retried", "worker_lost"}
     return {"dead"} if step.after is State.FAILED else {None}

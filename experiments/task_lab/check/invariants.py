@@ -17,7 +17,7 @@ from task_platform.domain.task import State
 
 from task_lab.check.evidence import Evidence
 from task_lab.check.submissions import TERMINAL_STATES, class_submissions, three_counts
-from task_lab.check.verdict import Check, Verdict
+from task_lab.check.verdict import Check, Verdict, answer_of
 
 _SHOWN = 5
 
@@ -214,16 +214,8 @@ CHECKS: Sequence[Callable[[Evidence], Check]] = (
 
 
 def run_checks(evidence: Evidence) -> list[Check]:
-    """Every check's answer. One that crashes says UNKNOWN: it proved nothing."""
-    return [_run_one(check, evidence) for check in CHECKS]
-
-
-def _run_one(check: Callable[[Evidence], Check], evidence: Evidence) -> Check:
-    try:
-        return check(evidence)
-    except Exception as error:
-        name = check.__name__.removeprefix("check_")
-        return Check(name, Verdict.UNKNOWN, f"the check crashed: {type(error).__name__}: {error}")
+    """Every check's answer."""
+    return [answer_of(check, evidence) for check in CHECKS]
 
 
 def _pass(name: str, detail: str, *, expected: Any = None, observed: Any = None) -> Check:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
+
+E = TypeVar("E")
 
 
 class Verdict(StrEnum):
@@ -48,6 +50,15 @@ class Check:
     detail: str
     expected: Any = None
     observed: Any = None
+
+
+def answer_of(check: Callable[[E], Check], evidence: E) -> Check:
+    """A check's answer. One that crashes says UNKNOWN: it proved nothing."""
+    try:
+        return check(evidence)
+    except Exception as error:
+        name = check.__name__.removeprefix("check_")
+        return Check(name, Verdict.UNKNOWN, f"the check crashed: {type(error).__name__}: {error}")
 
 
 def combine(verdicts: Iterable[Verdict]) -> Verdict:

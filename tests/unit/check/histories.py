@@ -105,6 +105,9 @@ class Life:
         self._fail("worker_lost")
         self._step(State.QUEUED)
 
+    def _left(self) -> None:
+        self._step(State.QUEUED)
+
     def _back(self) -> None:
         self.attempts -= 1
         self._step(State.QUEUED)

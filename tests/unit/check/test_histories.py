@@ -210,6 +210,16 @@ def test_a_good_history_passes_every_check() -> None:
     }
 
 
+@pytest.mark.parametrize("end", ["left", "lost_alone"])
+def test_an_exhausted_task_comes_back_without_an_attempt(end: str) -> None:
+    """Its claim charged nothing: given back or lost with its worker, nothing is returned."""
+    worn_out = Life("t", max_retries=0).lives(f"claim lost_alone claim {end} claim dead")
+    assert judge(Told([worn_out.operation()], ledger_of([worn_out]))) == (Verdict.PASS, set())
+    charged = Life("t", max_retries=1).lives(f"claim retry claim {end} claim dead")
+    expected = {"failures_consistent"} if end == "left" else set()
+    assert judge(Told([charged.operation()], ledger_of([charged])))[1] == expected
+
+
 @pytest.mark.parametrize(
     ("check", "change"),
     [
