@@ -7,8 +7,8 @@ import structlog
 from task_platform.domain.leases import Watch
 from task_platform.metrics import RelayMetrics
 from task_platform.settings import Settings
-from task_platform.storage import dead_letters
 from task_platform.storage.claims import expire_leases
+from task_platform.storage.health import database_now
 from task_platform.storage.pool import Pool
 
 log = structlog.get_logger()
@@ -27,7 +27,7 @@ class LeaseReaper:
 
         Raises DatabaseUnavailable.
         """
-        self._watch = self._watch.seen(await dead_letters.now(self._pool))
+        self._watch = self._watch.seen(await database_now(self._pool))
         until = self._watch.ends_until
         if until is None:
             return False

@@ -17,10 +17,10 @@ from task_platform.domain.task import FailedAttempt
 from task_platform.domain.transitions import Event, target
 from task_platform.errors import NotFound
 from task_platform.storage.pool import Pool, fetch
+from task_platform.storage.reads import MAX_FAILURES
 
 # Dead letters looked at for one page, and for one step of a bulk command.
 SCAN_WINDOW = 2_000
-MAX_FAILURES = 100
 
 _DEAD = target(Event.EXHAUSTED)
 
@@ -138,13 +138,6 @@ async def show_dead_letter(pool: Pool, task_id: UUID) -> Detail | None:
         is_unannounced=row["is_unannounced"],
         failures=tuple(FailedAttempt(*failure) for failure in reversed(history)),
     )
-
-
-async def now(pool: Pool) -> datetime:
-    """The database's clock. Raises DatabaseUnavailable."""
-    (row,) = await fetch(pool, "database_now")
-    answer: datetime = row["now"]
-    return answer
 
 
 async def open_dead_letters(

@@ -1,20 +1,29 @@
-"""Whether Postgres answers, asked over a connection of its own.
+"""Whether Postgres answers, and what time it has.
 
-Not over the pool: one that is merely busy is no reason to say that the database is away.
+The first is asked over a connection of its own, not over the pool: one that is merely busy is no
+reason to say that the database is away.
 """
 
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 import asyncpg
 
 from task_platform.errors import DatabaseUnavailable
 from task_platform.settings import Settings
-from task_platform.storage.pool import translated_errors
+from task_platform.storage.pool import Pool, fetch, translated_errors
 from task_platform.storage.queries import sql
 
 ANSWER_TIMEOUT_S = 3.0
+
+
+async def database_now(pool: Pool) -> datetime:
+    """The database's clock. Raises DatabaseUnavailable."""
+    (row,) = await fetch(pool, "database_now")
+    answer: datetime = row["now"]
+    return answer
 
 
 class DatabaseProbe:

@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from task_platform.storage import dead_letters
 from task_platform.storage.dead_letters import BEGINNING, Outcome
+from task_platform.storage.health import database_now
 from task_platform.storage.pool import Pool
 
 # Rows in one statement: short enough to be in nobody's way.
@@ -88,7 +89,7 @@ async def _portions(
         for start in range(0, len(ids), size):
             yield ids[start : start + size]
         return
-    until = await dead_letters.now(pool)
+    until = await database_now(pool)
     position = BEGINNING
     while window := await dead_letters.open_dead_letters(pool, until=until, after=position):
         position = window[-1].position

@@ -66,10 +66,6 @@ from (
 left join tasks t on t.id = d.task_id
 order by d.failed_at, d.task_id;
 
--- name: database_now
--- The time by which everything here is stamped.
-select now() as now;
-
 -- name: replay_dead_letters
 -- For each open dead letter with a task: resolve it, and commit a new task that repeats the dead
 -- one, with its announcement. Whoever comes second finds the dead letter resolved.

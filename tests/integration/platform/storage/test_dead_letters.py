@@ -24,6 +24,7 @@ from task_platform.storage.dead_letters import (
     replay_dead_letters,
     show_dead_letter,
 )
+from task_platform.storage.health import database_now
 from task_platform.storage.outcomes import finish_unsuccessful
 from task_platform.storage.pool import Pool
 from uuid_utils.compat import uuid7
@@ -189,7 +190,7 @@ async def test_a_buried_message_whose_task_came_back_alive_is_not_replayed(pool:
 
 async def test_a_walk_meets_those_that_died_by_then_oldest_first(pool: Pool) -> None:
     ids = await dead(pool, 5)
-    until = await dead_letters.now(pool)
+    until = await database_now(pool)
     await dead(pool)
     await purge_dead_letters(pool, [ids[2]])
     met: list[UUID] = []

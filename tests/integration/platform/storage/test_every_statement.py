@@ -21,13 +21,13 @@ from task_platform.storage.dead_letters import (
     announced_dead_letters,
     count_open,
     list_dead_letters,
-    now,
     open_among,
     open_dead_letters,
     purge_dead_letters,
     replay_dead_letters,
     show_dead_letter,
 )
+from task_platform.storage.health import database_now
 from task_platform.storage.locks import RETENTION, held_lock
 from task_platform.storage.migrate import is_current
 from task_platform.storage.outbox import (
@@ -129,7 +129,7 @@ async def run_operations(pool: Pool, dead: UUID) -> None:
     await show_dead_letter(pool, dead)
     await count_open(pool)
     await open_among(pool, [dead])
-    await open_dead_letters(pool, until=await now(pool), after=BEGINNING)
+    await open_dead_letters(pool, until=await database_now(pool), after=BEGINNING)
     await announced_dead_letters(pool, after=BEGINNING)
     (new_id,) = some_ids(1)
     await replay_dead_letters(pool, {dead: new_id})
