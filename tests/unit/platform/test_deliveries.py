@@ -40,7 +40,7 @@ def histories(draw: st.DrawFn) -> list[tuple[str, int]]:
 
 
 @given(histories())
-def test_every_finished_tag_is_acknowledged_once_and_no_other(
+def test_every_finished_tag_is_acknowledged_once_and_no_other_br19(
     history: list[tuple[str, int]],
 ) -> None:
     ledger = AckLedger()
