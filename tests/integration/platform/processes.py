@@ -91,7 +91,8 @@ async def until_sample(
             while sample(service, name, **labels) != value:
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        assert sample(service, name, **labels) == value, name
+        seen = sample(service, name, **labels)
+        assert seen == value, f"{name} is {seen:g}, not {value:g}"
 
 
 async def submit(pool: Pool, count: int = 1, *, grace_s: float = 0.0, **fields: Any) -> list[UUID]:
@@ -144,7 +145,8 @@ async def until_messages(
                         return
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        assert await messages_in(settings, queue) == count, queue
+        seen = await messages_in(settings, queue)
+        assert seen == count, f"{queue} holds {seen}, not {count}"
 
 
 async def rows(pool: Pool, ids: Sequence[UUID]) -> list[asyncpg.Record]:
