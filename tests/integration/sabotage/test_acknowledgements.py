@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 from aiormq.abc import DeliveredMessage
-from task_lab.check.verdict import Verdict
 from task_platform.domain.deliveries import AckLedger, Acks
 from task_platform.handlers.registry import Lane
 from task_platform.settings import Settings
@@ -18,7 +17,7 @@ from task_platform.worker.intake import Intake
 from task_platform.worker.work import Delivery
 
 from ...factories import handler
-from ..histories import judged, submitted
+from ..histories import submitted
 from ..platform.processes import (
     announce,
     running_relay,
@@ -28,6 +27,7 @@ from ..platform.processes import (
     until_state,
 )
 from .mortal import HOUR_S, expire_leases_now, mortal_worker
+from .verdicts import assert_lost_without_protection
 
 
 async def test_a_delivery_outlives_the_worker_that_had_not_claimed_it(
@@ -46,12 +46,9 @@ async def test_a_delivery_outlives_the_worker_that_had_not_claimed_it(
                 await until_sample(worker.service, "worker_tasks_in_flight", 3)
                 await worker.broker_has_heard()
         async with running_worker(settings, pool):
-            judgement = await judged(settings, operations, lost=0 if is_protected else 3)
-    if is_protected:
-        assert judgement.verdict is Verdict.PASS, judgement.checks
-    else:
-        assert judgement.failed == {"all_terminal"}
-        assert judgement.counts["stuck"] == 3
+            await assert_lost_without_protection(
+                settings, operations, lost=3, is_protected=is_protected
+            )
 
 
 async def test_a_delivery_set_aside_is_not_acknowledged_with_its_neighbours(
@@ -90,12 +87,9 @@ async def test_a_delivery_set_aside_is_not_acknowledged_with_its_neighbours(
     await expire_leases_now(pool)
     done = handler("held", lambda _: None)
     async with running_relay(settings, pool), running_worker(settings, pool, done):
-        judgement = await judged(settings, operations, lost=0 if is_protected else 1)
-    if is_protected:
-        assert judgement.verdict is Verdict.PASS, judgement.checks
-    else:
-        assert judgement.failed == {"all_terminal"}
-        assert judgement.counts["stuck"] == 1
+        await assert_lost_without_protection(
+            settings, operations, lost=1, is_protected=is_protected
+        )
 
 
 async def _never(_intake: Intake, _room: int) -> list[Any]:

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from task_lab.check.verdict import Verdict
 from task_platform.announcer import announce
 from task_platform.broker import topology
 from task_platform.broker.publisher import Publisher
@@ -16,9 +15,10 @@ from task_platform.storage.outbox import claim_outbox_rows
 from task_platform.storage.pool import Pool
 
 from ...factories import some_ids
-from ..histories import judged, submitted
+from ..histories import submitted
 from ..platform.processes import delete_queue, running_relay, running_worker
 from .rewriting import rewrite_statement
+from .verdicts import assert_lost_without_protection
 
 
 async def test_a_commit_that_nobody_announced_reaches_a_worker(
@@ -37,12 +37,9 @@ async def test_a_commit_that_nobody_announced_reaches_a_worker(
         await pool.execute("create table lab_void (like outbox including identity)")
     operations = await submitted(pool, 2)
     async with running_relay(settings, pool), running_worker(settings, pool):
-        judgement = await judged(settings, operations, lost=0 if is_protected else 2)
-    if is_protected:
-        assert judgement.verdict is Verdict.PASS, judgement.checks
-    else:
-        assert judgement.failed == {"all_terminal"}
-        assert judgement.counts["stuck"] == 2
+        await assert_lost_without_protection(
+            settings, operations, lost=2, is_protected=is_protected
+        )
 
 
 async def test_a_message_that_the_broker_returned_is_sent_again(
@@ -62,12 +59,9 @@ async def test_a_message_that_the_broker_returned_is_sent_again(
     assert (sent, remaining) == ((0, 2) if is_protected else (2, 0))
     await publisher.close()
     async with running_relay(settings, pool), running_worker(settings, pool):
-        judgement = await judged(settings, operations, lost=0 if is_protected else 2)
-    if is_protected:
-        assert judgement.verdict is Verdict.PASS, judgement.checks
-    else:
-        assert judgement.failed == {"all_terminal"}
-        assert judgement.counts["stuck"] == 2
+        await assert_lost_without_protection(
+            settings, operations, lost=2, is_protected=is_protected
+        )
 
 
 def _confirm_everything(monkeypatch: pytest.MonkeyPatch) -> None:

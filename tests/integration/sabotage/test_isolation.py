@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from task_lab.check.verdict import Verdict
 from task_platform.domain.transitions import TERMINAL
 from task_platform.handlers.context import TaskContext
 from task_platform.handlers.registry import Handler, Lane
@@ -18,6 +17,7 @@ from ..histories import judged, submitted
 from ..platform.processes import running_relay, running_worker, until
 from .mortal import HOUR_S, Mortal, expire_leases_now, mortal_worker
 from .rewriting import rewrite_statement
+from .verdicts import assert_passed
 
 NEIGHBOURS = 3
 # One death in company, max_retries + 1 = 2 alone, and a last claim that finds them used up.
@@ -84,7 +84,7 @@ async def test_a_task_that_kills_its_workers_ends_and_its_neighbours_do_not(
             async with running_worker(settings, pool):
                 judgement = await judged(settings, operations)
     if sabotage is None:
-        assert judgement.verdict is Verdict.PASS, judgement.checks
+        assert_passed(judgement)
     elif sabotage == "nobody_isolated":
         # Claimed more often than it has attempts, and no end in sight.
         assert "all_terminal" in judgement.failed
