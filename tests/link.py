@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+from task_platform.settings import Settings
 
 
 class Link:
@@ -98,3 +102,19 @@ async def linked(url: str) -> AsyncIterator[tuple[Link, str]]:
     finally:
         with suppress(OSError):
             await link.cut()
+
+
+@asynccontextmanager
+async def linked_database(
+    settings: Settings, **changes: Any
+) -> AsyncIterator[tuple[Link, Settings]]:
+    """A link to the database, and the settings that lead over it, with these changes besides."""
+    async with linked(settings.database_url.get_secret_value()) as (link, url):
+        yield link, settings.model_copy(update={"database_url": SecretStr(url), **changes})
+
+
+@asynccontextmanager
+async def linked_broker(settings: Settings, **changes: Any) -> AsyncIterator[tuple[Link, Settings]]:
+    """A link to the broker, and the settings that lead over it, with these changes besides."""
+    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
+        yield link, settings.model_copy(update={"amqp_url": SecretStr(url), **changes})

@@ -14,7 +14,7 @@ from task_platform.settings import Settings
 from task_platform.storage import pool as pool_module
 from task_platform.storage.pool import Pool
 
-from ...link import linked
+from ...link import linked_broker, linked_database
 from .conftest import Api, running_api
 from .problems import problem_of
 
@@ -41,64 +41,54 @@ async def test_the_broker_away_does_not_fail_a_submission_br05(settings: Setting
 async def test_a_broker_that_says_nothing_does_not_fail_a_submission_ob06(
     settings: Settings,
 ) -> None:
-    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
-        changed = settings.model_copy(update={"amqp_url": Settings(amqp_url=url).amqp_url})
-        async with running_api(changed) as api:
-            assert (await api.post(SUM)).status_code == 201
-            link.freeze()
-            started = monotonic()
-            answers = await asyncio.gather(*(api.post(SUM) for _ in range(20)))
-            assert {answer.status_code for answer in answers} == {201}
-            assert monotonic() - started < 2
+    async with linked_broker(settings) as (link, changed), running_api(changed) as api:
+        assert (await api.post(SUM)).status_code == 201
+        link.freeze()
+        started = monotonic()
+        answers = await asyncio.gather(*(api.post(SUM) for _ in range(20)))
+        assert {answer.status_code for answer in answers} == {201}
+        assert monotonic() - started < 2
 
 
 async def test_postgres_away_is_503_and_comes_back_by_itself_db01(settings: Settings) -> None:
-    async with linked(settings.database_url.get_secret_value()) as (link, url):
-        changed = settings.model_copy(
-            update={"database_url": Settings(database_url=url).database_url}
-        )
-        async with running_api(changed) as api:
-            task = await api.post(SUM, "db01")
-            assert task.status_code in (200, 201)
-            await link.cut()
-            started = monotonic()
-            batch = {"tasks": [SUM]}
-            problem_of(await api.post(SUM), 503, "unavailable")
-            problem_of(await api.post(SUM, "db01-b"), 503, "unavailable")
-            problem_of(await api.post(batch, path="/tasks/batch"), 503, "unavailable")
-            problem_of(await api.client.get(task.headers["location"]), 503, "unavailable")
-            problem_of(await api.client.get("/tasks"), 503, "unavailable")
-            assert monotonic() - started < 5
-            await link.heal()
-            assert (await api.post(SUM, "db01-b")).status_code == 201
-            assert (await api.client.get(task.headers["location"])).status_code == 200
+    async with linked_database(settings) as (link, changed), running_api(changed) as api:
+        task = await api.post(SUM, "db01")
+        assert task.status_code in (200, 201)
+        await link.cut()
+        started = monotonic()
+        batch = {"tasks": [SUM]}
+        problem_of(await api.post(SUM), 503, "unavailable")
+        problem_of(await api.post(SUM, "db01-b"), 503, "unavailable")
+        problem_of(await api.post(batch, path="/tasks/batch"), 503, "unavailable")
+        problem_of(await api.client.get(task.headers["location"]), 503, "unavailable")
+        problem_of(await api.client.get("/tasks"), 503, "unavailable")
+        assert monotonic() - started < 5
+        await link.heal()
+        assert (await api.post(SUM, "db01-b")).status_code == 201
+        assert (await api.client.get(task.headers["location"])).status_code == 200
 
 
 async def test_postgres_that_says_nothing_is_503_in_time_db04(settings: Settings) -> None:
-    async with linked(settings.database_url.get_secret_value()) as (link, url):
-        changed = settings.model_copy(
-            update={
-                "database_url": Settings(database_url=url).database_url,
-                "submit_timeout_s": 0.5,
-                "database_timeout_s": 1.0,
-            }
-        )
-        async with running_api(changed) as api:
-            assert (await api.post(SUM)).status_code == 201
-            link.freeze()
-            started = monotonic()
-            answers = await asyncio.gather(*(api.post(SUM) for _ in range(20)))
-            assert {answer.status_code for answer in answers} == {503}
-            assert {answer.headers["retry-after"] for answer in answers} == {"1"}
-            assert monotonic() - started < 2
-            for answer in await asyncio.gather(*(ask(api) for ask in ENDPOINTS.values())):
-                problem_of(answer, 503, answer.json()["type"].rpartition(":")[2])
-            assert monotonic() - started < 10
-            await link.cut()
-            await link.heal()
-            async with asyncio.timeout(10):
-                while (await api.post(SUM)).status_code != 201:
-                    await asyncio.sleep(0.05)
+    hurried = {"submit_timeout_s": 0.5, "database_timeout_s": 1.0}
+    async with (
+        linked_database(settings, **hurried) as (link, changed),
+        running_api(changed) as api,
+    ):
+        assert (await api.post(SUM)).status_code == 201
+        link.freeze()
+        started = monotonic()
+        answers = await asyncio.gather(*(api.post(SUM) for _ in range(20)))
+        assert {answer.status_code for answer in answers} == {503}
+        assert {answer.headers["retry-after"] for answer in answers} == {"1"}
+        assert monotonic() - started < 2
+        for answer in await asyncio.gather(*(ask(api) for ask in ENDPOINTS.values())):
+            problem_of(answer, 503, answer.json()["type"].rpartition(":")[2])
+        assert monotonic() - started < 10
+        await link.cut()
+        await link.heal()
+        async with asyncio.timeout(10):
+            while (await api.post(SUM)).status_code != 201:
+                await asyncio.sleep(0.05)
 
 
 async def test_too_many_waiting_are_refused_and_the_others_committed(settings: Settings) -> None:
@@ -158,17 +148,13 @@ async def test_a_database_that_is_stuck_is_503_for_all_who_wait_db04_db05(
 async def test_postgres_stopped_is_503_everywhere_and_nothing_was_taken_idm09_db01(
     settings: Settings,
 ) -> None:
-    async with linked(settings.database_url.get_secret_value()) as (link, url):
-        changed = settings.model_copy(
-            update={"database_url": Settings(database_url=url).database_url}
-        )
-        async with running_api(changed) as api:
-            key = secrets.token_hex(8)
-            await link.cut()
-            started = monotonic()
-            asked = [ask(api) for ask in ENDPOINTS.values() for _ in range(20)]
-            for answer in await asyncio.gather(*asked, api.post(SUM, key)):
-                problem_of(answer, 503, answer.json()["type"].rpartition(":")[2])
-            assert monotonic() - started < 10
-            await link.heal()
-            assert (await api.post(SUM, key)).status_code == 201
+    async with linked_database(settings) as (link, changed), running_api(changed) as api:
+        key = secrets.token_hex(8)
+        await link.cut()
+        started = monotonic()
+        asked = [ask(api) for ask in ENDPOINTS.values() for _ in range(20)]
+        for answer in await asyncio.gather(*asked, api.post(SUM, key)):
+            problem_of(answer, 503, answer.json()["type"].rpartition(":")[2])
+        assert monotonic() - started < 10
+        await link.heal()
+        assert (await api.post(SUM, key)).status_code == 201

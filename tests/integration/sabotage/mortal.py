@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from pydantic import SecretStr
 from task_platform.handlers import HandlerRegistry
 from task_platform.handlers.registry import Handler
 from task_platform.service import Service, cancelled
@@ -18,7 +17,7 @@ from task_platform.settings import Settings
 from task_platform.storage.pool import Pool, open_pool
 from task_platform.worker.process import Worker
 
-from ...link import Link, linked
+from ...link import Link, linked_broker
 from ..platform.processes import BUILT_IN, until
 
 HOUR_S = 3_600.0
@@ -65,8 +64,7 @@ async def mortal_worker(
 
     handlers: also instead of built-in ones. changes: of its settings.
     """
-    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
-        settings = settings.model_copy(update={"amqp_url": SecretStr(url), **changes})
+    async with linked_broker(settings, **changes) as (link, settings):
         own = {handler.task_type for handler in handlers}
         registry = HandlerRegistry(
             [*handlers, *(one for one in BUILT_IN if one.task_type not in own)]

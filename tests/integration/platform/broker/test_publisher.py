@@ -12,7 +12,7 @@ from task_platform.broker.publisher import Publisher
 from task_platform.settings import Settings
 
 from ....factories import some_ids
-from ....link import linked
+from ....link import linked_broker
 from ..processes import delete_queue, until, until_messages
 
 
@@ -66,10 +66,8 @@ async def test_a_queue_that_does_not_exist_harms_no_other(settings: Settings) ->
 
 
 async def test_a_broker_that_is_away_is_noticed_at_once_br05(settings: Settings) -> None:
-    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
-        publisher = Publisher(
-            settings.model_copy(update={"amqp_url": Settings(amqp_url=url).amqp_url}), name="test"
-        )
+    async with linked_broker(settings) as (link, over):
+        publisher = Publisher(over, name="test")
         await publisher.publish("tasks", some_ids(1))
         await link.cut()
         started = monotonic()
@@ -90,10 +88,8 @@ async def test_a_broker_that_is_away_is_noticed_at_once_br05(settings: Settings)
 async def test_a_broker_that_says_nothing_is_left_after_the_deadline_br06(
     settings: Settings,
 ) -> None:
-    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
-        publisher = Publisher(
-            settings.model_copy(update={"amqp_url": Settings(amqp_url=url).amqp_url}), name="test"
-        )
+    async with linked_broker(settings) as (link, over):
+        publisher = Publisher(over, name="test")
         await publisher.publish("tasks", some_ids(1))
         link.freeze()
         started = monotonic()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from pydantic import SecretStr
 from task_lab.runtime.servers import NativeServers, started
 from task_platform.broker.publisher import Publisher
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
 
 from ....factories import some_ids
-from ....link import linked
+from ....link import linked_broker
 from ..processes import (
     messages_in,
     rows,
@@ -34,8 +33,7 @@ async def test_a_channel_that_dies_before_the_confirm_sends_again_and_the_task_r
 ) -> None:
     settings = settings.model_copy(update={"queue_type": queue_type, "publish_timeout_s": 60})
     await send(settings)
-    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
-        over = settings.model_copy(update={"amqp_url": SecretStr(url)})
+    async with linked_broker(settings) as (link, over):
         async with running_relay(over, pool) as relay:
             (first,) = await submit(pool, task_type="effect", payload={})
             await until_messages(settings, 1)

@@ -8,11 +8,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from pydantic import SecretStr
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
 
-from ....link import linked
+from ....link import linked_broker, linked_database
 from ..processes import announce, submit, until_state
 from .whole import process
 
@@ -49,13 +48,10 @@ async def _outage(
     settings: Settings, pool: Pool, command: str, *, silent: bool, for_s: float, most_lines: int
 ) -> None:
     async with (
-        linked(settings.database_url.get_secret_value()) as (database, database_url),
-        linked(settings.amqp_url.get_secret_value()) as (broker, amqp_url),
+        linked_database(settings) as (database, over),
+        linked_broker(over) as (broker, over),
         httpx.AsyncClient() as client,
     ):
-        over = settings.model_copy(
-            update={"database_url": SecretStr(database_url), "amqp_url": SecretStr(amqp_url)}
-        )
         ids = await submit(pool, 5, grace_s=0, task_type="sleep", payload={"seconds": 5})
         await announce(settings, ids)
         async with process(over, command, LEASES_S="hush-hush") as running:
@@ -98,8 +94,8 @@ async def _outage(
     assert begun[0]["level"] == "warning"
     everything = json.dumps(running.said)
     for secret in (
-        urlsplit(database_url).password,
-        urlsplit(amqp_url).password,
+        urlsplit(over.database_url.get_secret_value()).password,
+        urlsplit(over.amqp_url.get_secret_value()).password,
         "hush-hush",
         "client-text",
     ):

@@ -23,7 +23,7 @@ from task_platform.storage.pool import Pool, close_pool, open_pool
 from task_platform.worker import consumer
 
 from ....factories import some_ids
-from ....link import Link, linked
+from ....link import Link, linked_broker, linked_database
 from ..processes import announce, running_worker, submit, until, until_sample, until_state
 from .whole import running_whole
 
@@ -32,15 +32,14 @@ LONG = {"task_type": "sleep", "payload": {"seconds": 60}}
 
 @pytest.fixture
 async def broker_link(settings: Settings) -> AsyncIterator[tuple[Link, Settings]]:
-    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
-        yield link, settings.model_copy(update={"amqp_url": SecretStr(url)})
+    async with linked_broker(settings) as linked:
+        yield linked
 
 
 @pytest.fixture
 async def database_link(settings: Settings) -> AsyncIterator[tuple[Link, Settings]]:
-    async with linked(settings.database_url.get_secret_value()) as (link, url):
-        changes = {"database_url": SecretStr(url), "database_timeout_s": 0.5}
-        yield link, settings.model_copy(update=changes)
+    async with linked_database(settings, database_timeout_s=0.5) as linked:
+        yield linked
 
 
 async def test_a_silent_database_connection_is_thrown_away_and_replaced_db01(

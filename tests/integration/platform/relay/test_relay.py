@@ -8,7 +8,7 @@ from task_platform.settings import Settings
 from task_platform.storage.claims import claim_tasks
 from task_platform.storage.pool import Pool
 
-from ....link import linked
+from ....link import linked_broker
 from ..processes import (
     delete_queue,
     running_relay,
@@ -54,8 +54,7 @@ async def test_a_backlog_drains_at_a_good_rate_ob08(settings: Settings, pool: Po
 async def test_nothing_is_forgotten_while_the_broker_is_away_and_its_age_shows_ob06(
     settings: Settings, pool: Pool
 ) -> None:
-    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
-        broken = settings.model_copy(update={"amqp_url": Settings(amqp_url=url).amqp_url})
+    async with linked_broker(settings) as (link, broken):
         await link.cut()
         ids = await submit(pool, 5)
         await pool.execute("update outbox set due_at = now() - interval '1 minute'")

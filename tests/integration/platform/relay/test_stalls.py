@@ -13,7 +13,7 @@ from task_platform.settings import Settings
 from task_platform.storage.claims import claim_tasks
 from task_platform.storage.pool import Pool, open_pool
 
-from ....link import linked
+from ....link import linked_broker
 from ..processes import (
     messages_in,
     running_relay,
@@ -151,10 +151,7 @@ async def test_a_statement_that_stalls_holds_back_nothing_else(
 async def test_a_broker_that_says_nothing_stops_no_reaper_and_no_retention_ob06(
     settings: Settings, pool: Pool, relay_pool: Pool
 ) -> None:
-    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
-        frozen = settings.model_copy(
-            update={"amqp_url": Settings(amqp_url=url).amqp_url, "publish_timeout_s": 0.5}
-        )
+    async with linked_broker(settings, publish_timeout_s=0.5) as (link, frozen):
         await send(settings)
         async with running_relay(frozen, relay_pool) as relay:
             await announces(relay, settings, pool)
@@ -192,10 +189,7 @@ async def until_at_least(settings: Settings, count: int) -> None:
 async def test_the_dead_letter_queue_is_mended_when_the_broker_answers_again_ob06(
     settings: Settings, pool: Pool, relay_pool: Pool
 ) -> None:
-    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
-        frozen = settings.model_copy(
-            update={"amqp_url": Settings(amqp_url=url).amqp_url, "publish_timeout_s": 0.5}
-        )
+    async with linked_broker(settings, publish_timeout_s=0.5) as (link, frozen):
         await send(settings)
         async with running_relay(frozen, relay_pool) as relay:
             await reconciles(relay, settings, pool)

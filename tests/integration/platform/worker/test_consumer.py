@@ -17,7 +17,7 @@ from task_platform.worker.consumer import Consumer
 from task_platform.worker.work import Delivery
 
 from ....factories import some_ids
-from ....link import linked
+from ....link import linked_broker
 from ..processes import announce, delete_queue, send, until, until_messages
 
 
@@ -144,8 +144,7 @@ async def test_a_deleted_queue_is_missed_before_the_next_message_comes_br03(
 
 
 async def test_a_delivery_of_an_older_channel_is_never_acknowledged(settings: Settings) -> None:
-    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
-        broken = Settings(amqp_url=url)
+    async with linked_broker(settings) as (link, broken):
         await announce(settings, some_ids(3))
         async with consuming(broken) as consumer:
             old = await taken(consumer, 3)
@@ -168,9 +167,9 @@ async def test_consumers_of_a_lost_channel_are_not_taken_for_lingering_ones(
     settings: Settings,
 ) -> None:
     """Whoever else consumes is counted without our own former consumers; those end with a link."""
-    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
+    async with linked_broker(settings) as (link, over):
         await announce(settings, some_ids(6))
-        async with consuming(Settings(amqp_url=url), prefetch=5) as consumer:
+        async with consuming(over, prefetch=5) as consumer:
             await taken(consumer, 5)
             await consumer.set_prefetch(10)
             await taken(consumer, 1)
@@ -205,8 +204,7 @@ async def test_a_delivery_put_back_is_offered_again(settings: Settings) -> None:
 
 
 async def test_a_broker_that_is_away_at_the_start_is_waited_for_br01(settings: Settings) -> None:
-    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
-        broken = Settings(amqp_url=url)
+    async with linked_broker(settings) as (link, broken):
         await link.cut()
         await announce(settings, some_ids(1))
 

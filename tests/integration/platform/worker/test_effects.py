@@ -27,7 +27,7 @@ from task_platform.storage.transactions import HandlerConnections
 from task_platform.worker.effects import LoopEffects
 
 from ....factories import handler, success
-from ....link import Link, linked
+from ....link import Link, linked_database
 from ..processes import (
     announce,
     rows,
@@ -515,9 +515,7 @@ async def test_a_lost_task_is_dropped_and_counted_but_not_charged(
 @asynccontextmanager
 async def mutable_worker(settings: Settings, *handlers: Handler) -> AsyncIterator[tuple[Link, Any]]:
     """A worker over a link that can lose the database's answers."""
-    async with linked(settings.database_url.get_secret_value()) as (link, url):
-        update = {"database_url": Settings(database_url=url).database_url, "lease_s": 30.0}
-        own = settings.model_copy(update=update)
+    async with linked_database(settings, lease_s=30.0) as (link, own):
         own_pool = await open_pool(own, process="worker")
         async with running_worker(own, own_pool, *handlers) as worker:
             yield link, worker
@@ -662,10 +660,8 @@ async def test_a_database_that_is_away_is_an_ordinary_failure(
     settings: Settings, connections: HandlerConnections, pool: Pool
 ) -> None:
     _, (task,) = await claimed(pool)
-    async with linked(settings.database_url.get_secret_value()) as (link, url):
-        away = HandlerConnections(
-            settings.model_copy(update={"database_url": Settings(database_url=url).database_url})
-        )
+    async with linked_database(settings) as (link, over):
+        away = HandlerConnections(over)
         await link.cut()
         with pytest.raises(DatabaseUnavailable):
             await context_of(away, task).once("a", lambda: pytest.fail("was called"))

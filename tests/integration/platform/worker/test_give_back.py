@@ -8,7 +8,6 @@ from time import monotonic
 from uuid import UUID
 
 import pytest
-from pydantic import SecretStr
 from task_platform.errors import DatabaseUnavailable
 from task_platform.service import Service
 from task_platform.settings import Settings
@@ -16,7 +15,7 @@ from task_platform.storage.claims import hand_on
 from task_platform.storage.pool import Pool
 from task_platform.worker import give_back
 
-from ....link import linked
+from ....link import linked_broker
 from ..processes import (
     announce,
     rows,
@@ -78,7 +77,7 @@ async def test_what_fails_while_handing_on_loses_nothing_wk13(
     settings: Settings, pool: Pool, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     looks: list[int] = []
-    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
+    async with linked_broker(settings) as (link, first_settings):
 
         async def disturbed(pool: Pool, ids: Collection[UUID]) -> set[UUID]:
             looks.append(len(ids))
@@ -94,7 +93,6 @@ async def test_what_fails_while_handing_on_loses_nothing_wk13(
             return known
 
         monkeypatch.setattr(give_back, "hand_on", disturbed)
-        first_settings = settings.model_copy(update={"amqp_url": SecretStr(url)})
         async with running_relay(settings, pool), running_worker(first_settings, pool) as first:
             _, quick = await one_that_runs_alone(settings, pool, first)
             async with running_worker(settings, pool):

@@ -8,13 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from pydantic import SecretStr
 from task_platform.settings import Settings
 from task_platform.storage.outcomes import Success, finish_succeeded
 from task_platform.storage.pool import Pool, open_pool
 from task_platform.worker import completer, process
 
-from ....link import linked
+from ....link import linked_broker, linked_database
 from ..processes import (
     rows,
     running_relay,
@@ -44,10 +43,7 @@ async def test_results_outlast_a_short_outage_longer_than_a_lease_wk05(
 
 async def _outlast(settings: Settings, pool: Pool, outage: str, *, lease_s: float) -> None:
     """Tasks end, and are delivered, while nobody can reach the database."""
-    async with linked(settings.database_url.get_secret_value()) as (link, url):
-        away = settings.model_copy(
-            update={"database_url": SecretStr(url), "lease_s": lease_s, "renew_s": 0.3}
-        )
+    async with linked_database(settings, lease_s=lease_s, renew_s=0.3) as (link, away):
         relay_pool, worker_pool = [await open_pool(away, process="test") for _ in range(2)]
         async with (
             running_relay(away, relay_pool) as relay,
@@ -98,30 +94,31 @@ async def test_nothing_more_is_claimed_while_many_outcomes_wait(
     monkeypatch.setattr(completer, "finish_succeeded", held_up)
     monkeypatch.setattr(process, "MAX_WAITING_OUTCOMES", 5)
     ids = await sent(settings, pool, 200)
-    async with linked(settings.amqp_url.get_secret_value()) as (link, url):
-        own = settings.model_copy(update={"amqp_url": SecretStr(url), "drain_grace_s": 0.0})
-        async with running_worker(own, pool) as worker:
+    async with (
+        linked_broker(settings, drain_grace_s=0.0) as (link, own),
+        running_worker(own, pool) as worker,
+    ):
 
-            async def claimed() -> int:
-                count = "select count(*) from tasks where state = 'PROCESSING'"
-                found: int = await pool.fetchval(count)
-                return found
+        async def claimed() -> int:
+            count = "select count(*) from tasks where state = 'PROCESSING'"
+            found: int = await pool.fetchval(count)
+            return found
 
-            async def is_full() -> bool:
-                return sample(worker, "worker_tasks_in_flight") >= 20
+        async def is_full() -> bool:
+            return sample(worker, "worker_tasks_in_flight") >= 20
 
+        await until(is_full)
+        await until(claimed)
+        # Each new channel brings as many deliveries again.
+        for channel in range(2, 5):
+            await link.cut()
+            await link.heal()
+            await until_sample(worker, "worker_consumer_starts_total", channel)
             await until(is_full)
-            await until(claimed)
-            # Each new channel brings as many deliveries again.
-            for channel in range(2, 5):
-                await link.cut()
-                await link.heal()
-                await until_sample(worker, "worker_consumer_starts_total", channel)
-                await until(is_full)
-            await asyncio.sleep(0.3)
-            assert await claimed() <= 45
-            gate.set()
-            done = await until_state(pool, ids, "SUCCEEDED", within_s=20)
-            assert {row["fence"] for row in done} == {1}
-            await until_sample(worker, "worker_tasks_in_flight", 0)
+        await asyncio.sleep(0.3)
+        assert await claimed() <= 45
+        gate.set()
+        done = await until_state(pool, ids, "SUCCEEDED", within_s=20)
+        assert {row["fence"] for row in done} == {1}
+        await until_sample(worker, "worker_tasks_in_flight", 0)
     await nothing_left(settings, pool)

@@ -17,7 +17,7 @@ from task_platform.storage.submissions import submit_tasks
 from task_platform.worker import intake
 
 from ....factories import handler, new_task, some_ids
-from ....link import linked
+from ....link import linked_database
 from ..processes import (
     announce,
     delete_queue,
@@ -255,10 +255,7 @@ async def test_outcomes_wait_for_a_database_that_is_away_db01(
     settings: Settings, pool: Pool
 ) -> None:
     ids = await sent(settings, pool, 5, task_type="sleep", payload={"seconds": 0.5})
-    async with linked(settings.database_url.get_secret_value()) as (link, url):
-        broken = settings.model_copy(
-            update={"database_url": Settings(database_url=url).database_url, "lease_s": 30.0}
-        )
+    async with linked_database(settings, lease_s=30.0) as (link, broken):
         own_pool = await open_pool(broken, process="worker")
         async with running_worker(broken, own_pool) as worker:
             await until_state(pool, ids, "PROCESSING")
