@@ -89,6 +89,8 @@ async def open_pool(
             command_timeout=settings.database_timeout_s + _SILENCE_S,
             timeout=POOL_WAIT_S,
             max_inactive_connection_lifetime=0,
+            # A session that begins read-only may stay so after its server takes writes again.
+            target_session_attrs="read-write",
             init=_watch_link,
             server_settings={
                 "application_name": f"task-platform {process}",
