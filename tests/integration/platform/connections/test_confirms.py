@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from task_lab.runtime.servers import NativeServers, started
 from task_platform.broker.publisher import Publisher
 from task_platform.settings import Settings
@@ -27,7 +26,6 @@ from ..processes import (
 )
 
 
-@pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 async def test_a_channel_that_dies_before_the_confirm_sends_again_and_the_task_runs_once_br06(
     settings: Settings, pool: Pool, servers: NativeServers, queue_type: str
 ) -> None:
@@ -70,7 +68,6 @@ async def test_a_channel_that_dies_before_the_confirm_sends_again_and_the_task_r
     await until_messages(settings, 0)
 
 
-@pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 async def test_a_thousand_in_flight_are_all_confirmed_again_and_again_br07(
     settings: Settings, queue_type: str
 ) -> None:

@@ -34,9 +34,9 @@ def spin(_: Any) -> str:
     return "done"
 
 
-@pytest.fixture(params=["quorum", "classic"])
-def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
-    changes = {"broker_heartbeat_s": HEARTBEAT_S, "queue_type": request.param}
+@pytest.fixture
+def settings(settings: Settings, queue_type: str) -> Settings:
+    changes = {"broker_heartbeat_s": HEARTBEAT_S, "queue_type": queue_type}
     return settings.model_copy(update=changes)
 
 

@@ -37,7 +37,6 @@ def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("attentive")
-@pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 async def test_every_worker_consumes_again_from_a_queue_that_was_deleted_br03_br04(
     settings: Settings, pool: Pool, queue_type: str
 ) -> None:
@@ -80,7 +79,6 @@ async def test_a_consumer_that_was_dropped_without_a_word_is_made_anew_br03(
         await whole.until_all_succeeded()
 
 
-@pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 async def test_a_task_submitted_while_there_is_no_queue_is_run_when_it_is_back_br04(
     settings: Settings, pool: Pool, queue_type: str
 ) -> None:
@@ -135,7 +133,6 @@ async def impatient_broker(servers: NativeServers) -> AsyncIterator[RabbitMQ]:
 
 
 @pytest.mark.usefixtures("impatient_broker")
-@pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 async def test_a_task_longer_than_the_ack_timeout_runs_once_as_do_its_neighbours_br03_br10(
     settings: Settings, pool: Pool, queue_type: str
 ) -> None:

@@ -30,12 +30,9 @@ from ..processes import (
 from .dead import QUEUE, impatient, taken_from
 
 
-@pytest.fixture(params=["quorum", "classic"])
-def settings(
-    request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> Settings:
-    changed = settings.model_copy(update={"queue_type": request.param})
-    return impatient(changed, monkeypatch)
+@pytest.fixture
+def settings(settings: Settings, queue_type: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    return impatient(settings.model_copy(update={"queue_type": queue_type}), monkeypatch)
 
 
 @asynccontextmanager

@@ -53,7 +53,6 @@ async def drained(pool: Pool, *, within_s: float) -> float:
     return monotonic() - started
 
 
-@pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 async def test_a_backlog_drains_at_a_stated_rate_ob08(
     settings: Settings, pool: Pool, queue_type: str
 ) -> None:

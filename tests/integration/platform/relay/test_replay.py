@@ -30,12 +30,9 @@ from .dead import QUEUE, dead, impatient, taken_from
 QUICK = RetryPolicy(base_s=0.01, cap_s=0.05)
 
 
-@pytest.fixture(params=["quorum", "classic"])
-def settings(
-    request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> Settings:
-    changed = settings.model_copy(update={"queue_type": request.param})
-    return impatient(changed, monkeypatch)
+@pytest.fixture
+def settings(settings: Settings, queue_type: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    return impatient(settings.model_copy(update={"queue_type": queue_type}), monkeypatch)
 
 
 async def test_a_replay_succeeds_when_the_cause_is_gone_and_dies_again_when_not_rt09(
