@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -20,15 +20,24 @@ class Finished:
 
 
 @asynccontextmanager
-async def begun(database_url: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`task-platform` with these arguments; killed at the end if it is still there."""
+async def launched(
+    *arguments: str, settings: Mapping[str, str], stdout: int | None = None, **environment: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`task-platform` with these arguments; killed at the end if it is still there.
+
+    settings: by their names in the environment, without the prefix.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "task_platform.cli",
         *arguments,
-        env={**os.environ, "TASK_PLATFORM_DATABASE_URL": database_url, "COLUMNS": "200"},
-        stdout=asyncio.subprocess.PIPE,
+        env={
+            **os.environ,
+            **environment,
+            **{f"TASK_PLATFORM_{name}": value for name, value in settings.items()},
+        },
+        stdout=stdout,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
@@ -36,7 +45,17 @@ async def begun(database_url: str, *arguments: str) -> AsyncIterator[asyncio.sub
     finally:
         if process.returncode is None:
             process.kill()
-        await process.communicate()
+        await process.wait()
+
+
+@asynccontextmanager
+async def begun(database_url: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A command on this database; killed at the end if it is still there."""
+    settings = {"DATABASE_URL": database_url}
+    async with launched(
+        *arguments, settings=settings, stdout=asyncio.subprocess.PIPE, COLUMNS="200"
+    ) as process:
+        yield process
 
 
 async def finished(database_url: str, *arguments: str, within_s: float = 60.0) -> Finished:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from task_platform.settings import Settings
+
+from .commands import launched
 
 HANDLERS = """
 import asyncio
@@ -49,24 +50,8 @@ async def started(
         "OPS_PORT": "0",
         "API_PORT": "0",
     } | changes
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "task_platform.cli",
-        command,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(folder),
-            **{f"TASK_PLATFORM_{name}": value for name, value in environment.items()},
-        },
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
+    async with launched(command, settings=environment, PYTHONPATH=str(folder)) as process:
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 async def exit_of(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
@@ -74,3 +59,10 @@ async def exit_of(process: asyncio.subprocess.Process) -> tuple[int | None, str]
     async with asyncio.timeout(15):
         _, stderr = await process.communicate()
     return process.returncode, stderr.decode()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import UUID
@@ -24,7 +23,7 @@ from .processes import (
     until,
     until_state,
 )
-from .real_processes import started
+from .real_processes import free_port, started
 
 SHORT = {"LEASE_S": "2", "RENEW_S": "0.5", "DRAIN_GRACE_S": "5"}
 
@@ -139,9 +138,7 @@ async def test_a_rescue_that_begins_long_after_the_death_finds_the_task_wk03(
 async def test_a_frozen_worker_that_goes_on_changes_nothing_wk11_wk15(
     settings: Settings, pool: Pool, tmp_path: Path
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     async with (
         running_relay(settings, pool),
         started(settings, "worker", tmp_path, OPS_PORT=str(port), **SHORT) as frozen,

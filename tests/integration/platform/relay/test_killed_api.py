@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from pathlib import Path
 
 import httpx
-import pytest
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
 
 from ....link import linked
 from ..processes import messages_in, running_relay, running_worker, send, until, until_state
-from ..real_processes import started
+from ..real_processes import free_port, started
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 async def test_an_api_killed_right_after_its_commit_loses_nothing_ob02(
     settings: Settings, pool: Pool, tmp_path: Path, queue_type: str
 ) -> None:
