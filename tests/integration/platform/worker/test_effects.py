@@ -41,6 +41,7 @@ from ..processes import (
     until_state,
 )
 from ..storage.steps import claim, claimed, lose_claims
+from .steps import sent
 
 CHARGES = "create table charges (id bigint generated always as identity, note text)"
 OPEN_TRANSACTIONS = (
@@ -103,13 +104,6 @@ async def until_count(pool: Pool, sql: str, count: int, *, within_s: float = 10.
 async def no_transaction_is_open(pool: Pool) -> None:
     """Return once no session has one; the test fails when that takes more than moments."""
     await until_count(pool, OPEN_TRANSACTIONS, 0, within_s=3)
-
-
-async def sent(settings: Settings, pool: Pool, task_type: str, **fields: Any) -> list[UUID]:
-    """A task that is committed and on the queue."""
-    ids = await submit(pool, grace_s=3_600, task_type=task_type, **fields)
-    await announce(settings, ids)
-    return ids
 
 
 def async_handler(task_type: str, function: Callable[..., Any], **fields: Any) -> Handler:
@@ -303,7 +297,7 @@ async def test_a_thread_is_told_what_it_cannot_have(
     settings: Settings, pool: Pool, wish: Callable[[TaskContext], Any]
 ) -> None:
     made = handler("t", lambda _, context: wish(context), lane=Lane.THREAD, takes_context=True)
-    ids = await sent(settings, pool, "t")
+    ids = await sent(settings, pool, task_type="t")
     async with running_worker(settings, pool, made):
         (row,) = await until_state(pool, ids, "FAILED")
     assert json.loads(row["error"])["type"] == "NonRetryable"
@@ -349,7 +343,7 @@ async def test_what_a_handler_writes_commits_with_its_success(
 
 
 async def _interrupted_by_drain(settings: Settings, pool: Pool, made: Handler) -> list[UUID]:
-    ids = await sent(settings, pool, "hang")
+    ids = await sent(settings, pool, task_type="hang")
     async with running_worker(settings.model_copy(update={"drain_grace_s": 0.1}), pool, made):
         await until_count(pool, OPEN_TRANSACTIONS, 1)
     assert (await rows(pool, ids))[0]["state"] == "QUEUED"
@@ -357,7 +351,7 @@ async def _interrupted_by_drain(settings: Settings, pool: Pool, made: Handler) -
 
 
 async def _interrupted_by_its_limit(settings: Settings, pool: Pool, made: Handler) -> list[UUID]:
-    ids = await sent(settings, pool, "hang", max_retries=0)
+    ids = await sent(settings, pool, task_type="hang", max_retries=0)
     async with running_worker(settings, pool, made):
         (row,) = await until_state(pool, ids, "FAILED")
         assert "TaskTimeout" in row["error"]
@@ -366,7 +360,7 @@ async def _interrupted_by_its_limit(settings: Settings, pool: Pool, made: Handle
 
 
 async def _interrupted_by_the_reaper(settings: Settings, pool: Pool, made: Handler) -> list[UUID]:
-    ids = await sent(settings, pool, "hang", max_retries=0)
+    ids = await sent(settings, pool, task_type="hang", max_retries=0)
     async with running_worker(settings, pool, made) as worker:
         await until_count(pool, OPEN_TRANSACTIONS, 1)
         await pool.execute("update claims set owner = 'x', expires_at = now() - interval '1 s'")
@@ -431,8 +425,8 @@ async def test_a_failed_handler_leaves_no_transaction_open_db13(
         return "its own way"
 
     made = [async_handler("swallow", swallow), async_handler("end", end_it)]
-    swallowed = await sent(settings, pool, "swallow", max_retries=0)
-    ended = await sent(settings, pool, "end")
+    swallowed = await sent(settings, pool, task_type="swallow", max_retries=0)
+    ended = await sent(settings, pool, task_type="end")
     async with running_worker(settings, pool, *made):
         (row,) = await until_state(pool, swallowed, "FAILED")
         assert "InFailedSQLTransactionError" in row["error"]
@@ -454,9 +448,9 @@ async def test_what_the_server_has_against_it_at_the_commit_is_a_failure(
         return "done"
 
     async with running_worker(settings, pool, async_handler("work", work)):
-        first = await sent(settings, pool, "work", payload="same")
+        first = await sent(settings, pool, task_type="work", payload="same")
         await until_state(pool, first, "SUCCEEDED")
-        second = await sent(settings, pool, "work", payload="same", max_retries=0)
+        second = await sent(settings, pool, task_type="work", payload="same", max_retries=0)
         (row,) = await until_state(pool, second, "FAILED")
         assert "UniqueViolationError" in row["error"]
     assert await notes(pool) == ["same"]
@@ -497,7 +491,7 @@ async def test_a_lost_task_is_dropped_and_counted_but_not_charged(
             stolen.set()
         return context.fence
 
-    ids = await sent(settings, pool, "work", max_retries=0)
+    ids = await sent(settings, pool, task_type="work", max_retries=0)
     async with running_worker(settings, pool, async_handler("work", work)) as worker:
         await stolen.wait()
         await until_sample(worker, "worker_lost_updates_total", 1)
@@ -570,7 +564,7 @@ async def test_a_commit_without_an_answer_is_looked_up_db02(
 ) -> None:
     committing = await slow_commits(pool, WRITES)
     async with mutable_worker(settings, async_handler("work", work)) as (link, worker):
-        ids = await sent(settings, pool, "work", max_retries=0)
+        ids = await sent(settings, pool, task_type="work", max_retries=0)
         await committing()
         link.mute()
         await until_count(pool, "select count(*) from charges", 1)
@@ -614,7 +608,7 @@ async def test_an_outcome_without_an_answer_is_looked_up_db02(
 ) -> None:
     committing = await slow_commits(pool, ENDS)
     async with mutable_worker(settings) as (link, worker):
-        ids = await sent(settings, pool, task_type, payload=payload)
+        ids = await sent(settings, pool, task_type=task_type, payload=payload)
         await committing()
         link.mute()
         await until_state(pool, ids, state)
@@ -645,7 +639,7 @@ async def test_an_effect_that_cannot_be_recorded_yet_is_not_done_again(
         return fence
 
     async with mutable_worker(settings, async_handler("work", work)) as (link, _):
-        ids = await sent(settings, pool, "work", max_retries=0)
+        ids = await sent(settings, pool, task_type="work", max_retries=0)
         await doing.wait()
         await link.cut()
         done.set()
@@ -709,8 +703,7 @@ async def _share_connections(
             await write(await context.transaction())
 
     async with running_worker(settings, pool, async_handler("work", work)) as worker:
-        ids = await submit(pool, tasks, grace_s=3_600, task_type="work", max_retries=0)
-        await announce(settings, ids)
+        ids = await sent(settings, pool, tasks, task_type="work", max_retries=0)
         done = await until_state(pool, ids, "SUCCEEDED", within_s=30 + 4 * tasks * hold_s / size)
         assert {row["fence"] for row in done} == {1}
         await until_sample(worker, "worker_tasks_processed_total", tasks, task_type="work")

@@ -36,6 +36,7 @@ from ..processes import (
     until_state,
 )
 from ..real_processes import started
+from ..storage.steps import failures_of
 
 DELAYS = """
 create table delays (task_id uuid, delay_s float8);
@@ -50,10 +51,7 @@ create trigger note_delay after update on tasks for each row
 
 async def attempts_of(pool: Pool, task_id: UUID) -> list[tuple[int, str]]:
     """The attempts in the history of a task: number and outcome."""
-    found = await pool.fetch(
-        "select attempt, outcome from attempt_failures where task_id = $1 order by fence", task_id
-    )
-    return [(row["attempt"], row["outcome"]) for row in found]
+    return [(row["attempt"], row["outcome"]) for row in await failures_of(pool, task_id)]
 
 
 async def test_a_task_that_always_fails_has_so_many_starts_and_growing_gaps_rt01(
@@ -160,7 +158,6 @@ async def test_an_unknown_type_is_dead_lettered_with_its_reason_rt11(
     assert (await error_of(pool, ids[0]))["type"] == "UnknownTaskType"
 
 
-@pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 async def test_attempts_are_counted_in_the_row_whatever_the_broker_says_rt08(
     settings: Settings, pool: Pool, queue_type: str
 ) -> None:
