@@ -71,12 +71,18 @@ async def announce(settings: Settings, *ids: UUID) -> None:
     await send(settings, *map(wire.encode_message, ids), queue=QUEUE)
 
 
+async def queued(settings: Settings, pool: Pool, count: int, *, strangers: int = 0) -> list[UUID]:
+    """So many dead letters, in the list and in the queue; strangers: in the queue alone."""
+    ids = await dead(pool, count)
+    await announce(settings, *ids, *some_ids(strangers))
+    await until_messages(settings, count + strangers, queue=QUEUE)
+    return ids
+
+
 async def test_a_purged_queue_is_filled_again_rt10(
     reconciler: DeadLetterReconciler, service: Service, settings: Settings, pool: Pool
 ) -> None:
-    ids = await dead(pool, 5)
-    await announce(settings, *ids)
-    await until_messages(settings, 5, queue=QUEUE)
+    ids = await queued(settings, pool, 5)
     await looks(reconciler, 3)
     assert repairs(service) == {}
     await purge_queue(settings)
@@ -114,9 +120,7 @@ async def test_the_order_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dlq_reconciler, "PIPELINE", 3)
-    ids = await dead(pool, 10)
-    await announce(settings, *ids, *some_ids(1))
-    await until_messages(settings, 11, queue=QUEUE)
+    ids = await queued(settings, pool, 10, strangers=1)
     await looks(reconciler, 2)
     assert list(await taken_from(settings)) == ids
 
@@ -149,9 +153,7 @@ async def test_the_first_look_finds_different_lists_of_one_length(
 async def test_a_consumer_is_left_alone(
     reconciler: DeadLetterReconciler, service: Service, settings: Settings, pool: Pool
 ) -> None:
-    ids = await dead(pool, 3)
-    await announce(settings, *ids)
-    await until_messages(settings, 3, queue=QUEUE)
+    ids = await queued(settings, pool, 3)
     async with client.connected(settings, name="test") as connection:
         channel = await client.open_channel(connection)
         got = asyncio.Queue[object]()
@@ -182,9 +184,7 @@ async def test_a_pass_that_dies_in_the_middle_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dlq_reconciler, "PIPELINE", 4)
-    ids = await dead(pool, 20)
-    await announce(settings, *ids, *some_ids(1))
-    await until_messages(settings, 21, queue=QUEUE)
+    ids = await queued(settings, pool, 20, strangers=1)
     publish, calls = Publisher.publish, 0
 
     async def dies_at_the_third(self: Publisher, queue: str, batch: list[UUID]) -> set[UUID]:
@@ -211,9 +211,7 @@ async def test_a_purge_in_the_middle_is_made_good(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dlq_reconciler, "PIPELINE", 4)
-    ids = await dead(pool, 20)
-    await announce(settings, *ids, *some_ids(1))
-    await until_messages(settings, 21, queue=QUEUE)
+    ids = await queued(settings, pool, 20, strangers=1)
     turn_over, calls = DeadLetterReconciler._turn_over, 0
 
     async def with_a_purge(self: DeadLetterReconciler, *args: object) -> int:
@@ -250,9 +248,7 @@ async def test_passes_in_vain_are_made_less_and_less_often(
 async def test_a_relay_told_to_stop_stops_in_the_middle(
     reconciler: DeadLetterReconciler, service: Service, settings: Settings, pool: Pool
 ) -> None:
-    ids = await dead(pool, 5)
-    await announce(settings, *ids, *some_ids(1))
-    await until_messages(settings, 6, queue=QUEUE)
+    await queued(settings, pool, 5, strangers=1)
     service.stopping.set()
     await looks(reconciler, 2)
     assert repairs(service) == {}
