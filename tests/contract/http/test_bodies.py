@@ -9,13 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, example, given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from task_lab.runtime.servers import NativeServers
 from task_platform.api.problems import KINDS, MEDIA_TYPE, PREFIX
 from task_platform.settings import Settings
 
+from .examples import examples
 from .wire import api_processes
 
 # Lone surrogates and NUL included.
@@ -141,13 +142,7 @@ def check(client: httpx.Client, body: bytes) -> None:
 @example(b'{"task_type":"echo","payload":"\xed\xa0\xbd"}')
 @example(b'\xef\xbb\xbf{"task_type":"echo"}')
 @given(BODIES)
-@hypothesis_settings(
-    max_examples=400,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@examples(400, repeatable=True)
 def test_any_body_is_refused_or_kept_exactly_in01_in03_in05_in06_in07_in10_in15(
     client: httpx.Client, body: bytes
 ) -> None:
@@ -157,21 +152,13 @@ def test_any_body_is_refused_or_kept_exactly_in01_in03_in05_in06_in07_in10_in15(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @given(BODIES)
-@hypothesis_settings(
-    max_examples=10_000, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
+@examples(10_000, repeatable=False)
 def test_ten_thousand_bodies_are_refused_or_kept_exactly(client: httpx.Client, body: bytes) -> None:
     check(client, body)
 
 
 @given(st.lists(BODIES, min_size=1, max_size=4))
-@hypothesis_settings(
-    max_examples=100,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@examples(100, repeatable=True)
 def test_any_batch_is_refused_or_answered_item_by_item(
     client: httpx.Client, items: list[bytes]
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given
+from hypothesis import Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis.errors import FlakyStrategyDefinition
 from schemathesis import Case, CheckContext, GenerationMode, Response
@@ -21,6 +21,7 @@ from task_lab.runtime.servers import NativeServers
 from task_platform.api.problems import KINDS, MEDIA_TYPE, PREFIX
 from task_platform.settings import Settings
 
+from .examples import examples
 from .wire import api_processes
 
 AnyCase = Case[Any]
@@ -90,14 +91,10 @@ def schema(
     servers.delete_vhost(name)
 
 
-def run_settings(examples: int, *, repeatable: bool = False) -> hypothesis_settings:
+def run_settings(count: int, *, repeatable: bool = False) -> hypothesis_settings:
     return hypothesis_settings(
-        max_examples=examples,
-        derandomize=repeatable,
-        database=None,
-        deadline=None,
+        examples(count, repeatable=repeatable),
         phases=[Phase.explicit, Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
     )
 
 
