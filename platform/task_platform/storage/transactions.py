@@ -134,9 +134,21 @@ class HandlerTransaction:
         return self
 
     async def end(self) -> None:
-        """Give the connection back, at once; what is not committed is rolled back."""
+        """Give the connection back, at once; what is not committed is rolled back.
+
+        A caller that is cancelled meanwhile does not interrupt that.
+        """
         if not self._is_ended:
             self._is_ended = True
+            await asyncio.shield(self._roll_back_and_release())
+
+    async def _roll_back_and_release(self) -> None:
+        try:
+            # Before the pool does, which reports an open transaction as somebody's mistake.
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                async with asyncio.timeout(_ROLLBACK_S):
+                    await self._transaction.rollback()
+        finally:
             await self._connections.release(self.connection)
 
     async def hurry(self) -> None:

@@ -388,6 +388,7 @@ async def test_an_interrupted_handler_leaves_no_transaction_open_db13(
     interrupt: Callable[[Settings, Pool, Handler], Awaitable[list[UUID]]],
     via: str,
     in_statement: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def write(connection: Any) -> None:
         await note(connection, "never")
@@ -404,12 +405,13 @@ async def test_an_interrupted_handler_leaves_no_transaction_open_db13(
     timeout_s = 0.5 if interrupt is _interrupted_by_its_limit else None
     await interrupt(settings, pool, async_handler("hang", hang, timeout_s=timeout_s))
     await no_transaction_is_open(pool)
+    assert "active transaction" not in caplog.text, "it is nobody's mistake"
     assert await notes(pool) == []
     assert await pool.fetchval("select count(*) from effects") == 0
 
 
 async def test_a_failed_handler_leaves_no_transaction_open_db13(
-    settings: Settings, pool: Pool
+    settings: Settings, pool: Pool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def swallow(_: Any, context: TaskContext) -> str:
         connection = await context.transaction()
@@ -433,6 +435,7 @@ async def test_a_failed_handler_leaves_no_transaction_open_db13(
         (row,) = await until_state(pool, ended, "FAILED")
         assert "ended its transaction by itself" in row["error"]
         await no_transaction_is_open(pool)
+    assert "active transaction" not in caplog.text, "it is nobody's mistake"
     assert await notes(pool) == []
 
 
