@@ -27,8 +27,10 @@ _START = UUID(int=0)
 # Ids are made before their commit, by clocks that differ: nothing this young is taken as history.
 _SETTLED_AFTER_S = 60.0
 # The search may take this share of the relay's time: one old open task keeps the mark low, and all
-# that finished since is then looked at again and again.
+# that finished since is then looked at again and again. But whoever is forgotten shall not wait for
+# long because the database had a bad moment.
 _DUTY = 0.05
+_LONGEST_PAUSE_S = 10.0
 
 
 class Reannouncer:
@@ -54,9 +56,11 @@ class Reannouncer:
         queue_is_empty = (await self._probe.depth(topology.TASKS)).ready == 0
         if not queue_is_empty and started < self._busy_not_before:
             return False
+        # The broker may take its time to answer: that is not the search's.
+        began = monotonic()
         announced = await self._search(only_overtaken=not queue_is_empty)
-        took_s = monotonic() - started
-        self._not_before = started + took_s / _DUTY
+        ended = monotonic()
+        self._not_before = ended + min((ended - began) / _DUTY, _LONGEST_PAUSE_S)
         self._busy_not_before = started + self._settings.reannounce_every_s
         if announced:
             self._metrics.reannounced.inc(announced)

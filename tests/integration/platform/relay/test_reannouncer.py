@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from time import time
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -74,6 +76,29 @@ async def test_a_pass_finds_all_that_is_forgotten_over_many_windows(
     await pool.execute("delete from outbox")
     await search.run_pass()
     assert await announced(pool) == [], "not again before the pause is over"
+
+
+@pytest.mark.parametrize("slow", ["broker", "search"])
+async def test_a_slow_pass_does_not_put_off_the_next_one_for_long(
+    reannouncer: Callable[[], Reannouncer], pool: Pool, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    monkeypatch.setattr(reannounce, "_LONGEST_PAUSE_S", 1.0)
+    search = reannouncer()
+    owner, name = (search._probe, "depth") if slow == "broker" else (reannounce, "reannounce")
+    at_full_speed = getattr(owner, name)
+
+    async def slowly(*args: Any, **kwargs: Any) -> Any:
+        await asyncio.sleep(1)
+        return await at_full_speed(*args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, slowly)
+        await search.run_pass()
+    ids = await forgotten(pool, 3)
+    async with asyncio.timeout(6):
+        while await announced(pool) != ids:
+            await search.run_pass()
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.usefixtures("hasty")
