@@ -94,6 +94,10 @@ class DatabaseUnavailable(TransientError):
     """Postgres cannot be reached, refuses, or did not answer in time."""
 
 
+class DatabaseFull(DatabaseUnavailable):
+    """Postgres has no connection left for us; those that we hold are as good as before."""
+
+
 class BrokerUnavailable(TransientError):
     """RabbitMQ cannot be reached, closed the channel, or did not confirm in time."""
 

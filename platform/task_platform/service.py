@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from task_platform.errors import ConfigurationError, DatabaseUnavailable
+from task_platform.errors import ConfigurationError, DatabaseFull, DatabaseUnavailable
 from task_platform.logs import configure_logging
 from task_platform.metrics import new_registry
 from task_platform.settings import Settings, unknown_variables
@@ -227,7 +227,7 @@ async def watch_database(service: Service) -> None:
             except DatabaseUnavailable as error:
                 service.readiness.set("database", met=False)
                 OUTAGE.complain(error, by="readiness")
-                if service.pool is not None:
+                if service.pool is not None and not isinstance(error, DatabaseFull):
                     # They may be as dead as this one.
                     drop_idle(service.pool)
             else:

@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 from asyncpg.pool import PoolConnectionProxy
 
-from task_platform.errors import BadData, DatabaseUnavailable, TransientError
+from task_platform.errors import BadData, DatabaseFull, DatabaseUnavailable, TransientError
 from task_platform.logs import Outage
 from task_platform.settings import Settings
 from task_platform.storage.queries import sql
@@ -68,6 +69,8 @@ def translated_errors() -> Iterator[None]:
         raise Conflict(str(error)) from error
     except asyncpg.DataError as error:
         raise BadData(str(error)) from error
+    except asyncpg.TooManyConnectionsError as error:
+        raise DatabaseFull(str(error)) from error
     except _UNAVAILABLE as error:
         raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error
 
@@ -90,7 +93,7 @@ async def open_pool(
             timeout=POOL_WAIT_S,
             max_inactive_connection_lifetime=0,
             # A session that begins read-only may stay so after its server takes writes again.
-            target_session_attrs="read-write",
+            target_session_attrs=SessionAttribute.read_write,
             init=_watch_link,
             server_settings={
                 "application_name": f"task-platform {process}",
