@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from pydantic import SecretStr
 from task_platform.api.app import application
 from task_platform.broker import client
 from task_platform.handlers.registry import Handler
@@ -22,8 +18,10 @@ from task_platform.service import Service, cancelled, watch_database
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool, close_pool, open_pool
 
-from ....link import Link, linked
+from ....link import Link, linked_broker, linked_database
+from ..commands import launched
 from ..processes import running_relay, running_worker, until
+from ..real_processes import free_port
 
 SUM = {"task_type": "sum", "payload": {"numbers": [1, 2]}}
 
@@ -91,15 +89,8 @@ async def running_whole(
 ) -> AsyncIterator[Whole]:
     """Everything that the platform consists of, each part with a pool of its own."""
     async with AsyncExitStack() as stack:
-        database, database_url = await stack.enter_async_context(
-            linked(settings.database_url.get_secret_value())
-        )
-        broker, amqp_url = await stack.enter_async_context(
-            linked(settings.amqp_url.get_secret_value())
-        )
-        over = settings.model_copy(
-            update={"database_url": SecretStr(database_url), "amqp_url": SecretStr(amqp_url)}
-        )
+        database, over = await stack.enter_async_context(linked_database(settings))
+        broker, over = await stack.enter_async_context(linked_broker(over))
 
         async def own_pool(name: str) -> Pool:
             own = await open_pool(over, process=name)
@@ -199,31 +190,14 @@ async def process(settings: Settings, command: str, **changes: str) -> AsyncIter
         "OPS_PORT": str(port),
         "API_PORT": str(port),
     } | changes
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "task_platform.cli",
-        command,
-        env=os.environ | {f"TASK_PLATFORM_{name}": value for name, value in environment.items()},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    running = Process(child, f"http://127.0.0.1:{port}")
-    listening = asyncio.create_task(running.listen())
-    try:
-        yield running
-        child.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
-            assert await child.wait() == 0
-            await listening
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-        await cancelled(listening)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
+    async with launched(command, settings=environment) as child:
+        running = Process(child, f"http://127.0.0.1:{port}")
+        listening = asyncio.create_task(running.listen())
+        try:
+            yield running
+            child.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(30):
+                assert await child.wait() == 0
+                await listening
+        finally:
+            await cancelled(listening)
