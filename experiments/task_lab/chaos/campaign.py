@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from task_lab.chaos.load import mixed_load
@@ -153,13 +154,19 @@ def summarise(lines: Sequence[Mapping[str, Any]], verdict: Verdict) -> dict[str,
         "faults": dict(sorted(faults.items())),
         "faults_bit": sum(line.get("faults_bit", 0) for line in lines),
         "counts": dict(counts),
+        "settled_s": _spread([line["settled_s"] for line in lines if "settled_s" in line]),
         "took_s": round(sum(line.get("took_s", 0.0) for line in lines)),
     }
 
 
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    """Median and largest; empty of nothing."""
+    return {"median": round(median(values), 1), "largest": max(values)} if values else {}
+
+
 def told_summary(summary: Mapping[str, Any]) -> list[str]:
     """The summary for people."""
-    faults, counts = summary["faults"], summary["counts"]
+    faults, counts, settled = summary["faults"], summary["counts"], summary["settled_s"]
     told = [
         f"{summary['schedules']} schedules in {summary['took_s']} s: "
         + ", ".join(f"{count} {verdict}" for verdict, count in summary["verdicts"].items()),
@@ -167,6 +174,8 @@ def told_summary(summary: Mapping[str, Any]) -> list[str]:
         + ", ".join(f"{count} {kind}" for kind, count in faults.items()),
         ", ".join(f"{count} {name}" for name, count in counts.items()),
     ]
+    if settled:
+        told.append(f"at rest after {settled['median']} s (median), {settled['largest']} s at most")
     if summary["not_passed"]:
         told.append("did not pass: " + ", ".join(map(str, summary["not_passed"])))
     return [*told, summary["verdict"]]
@@ -180,6 +189,7 @@ def _told(line: Mapping[str, Any]) -> str:
     faults = " + ".join(kind for kind, count in line["faults"].items() for _ in range(count))
     failed = f" [{', '.join(line['failed'])}]" if line["failed"] else ""
     return (
-        f"{told}{failed} {line['took_s']} s, {faults}: {counts['tasks']} tasks,"
-        f" {counts['unknown']} unknown, {counts['claims_lost']} claims lost"
+        f"{told}{failed} {line['took_s']} s ({line['settled_s']} s to settle), {faults}:"
+        f" {counts['tasks']} tasks, {counts['unknown']} unknown,"
+        f" {counts['claims_lost']} claims lost"
     )

@@ -32,12 +32,16 @@ from task_lab.faults.plan import Fault, Schedule
 from task_lab.runtime.restarter import Death
 from task_lab.store import RunFolder
 
-SETTLE_WITHIN_S = 60.0
+# The promise is 15 s after the last fault; threefold, on a machine that does other things.
+SETTLE_WITHIN_S = 45.0
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One trial's verdict; counts are the judge's and the trial's own."""
+    """One trial's verdict; counts are the judge's and the trial's own.
+
+    settled_s: from the end of load and faults until the platform had nothing left to do.
+    """
 
     seed: int
     verdict: Verdict
@@ -45,6 +49,7 @@ class TrialResult:
     counts: Mapping[str, int]
     faults: Mapping[str, int]
     faults_bit: int
+    settled_s: float
     took_s: float
 
 
@@ -54,6 +59,7 @@ class Found:
 
     ledger: Ledger
     left: Mapping[str, int]
+    settled_s: float
     deaths: Sequence[Death]
     reannounced: int
 
@@ -69,12 +75,14 @@ async def run_trial(
     folder.append_event("load_started", calls=len(calls))
     await _disturb(platform, plan, calls, folder)
     folder.append_event("settle_started")
+    settling = time.monotonic()
     left = await settle(
         platform.endpoints,
         platform.runtime.processes(),
         first_id=first_id,
         within_s=SETTLE_WITHIN_S,
     )
+    settled_s = round(time.monotonic() - settling, 1)
     folder.append_event("settled", left=left)
     deaths = platform.take_deaths()
     for death in deaths:
@@ -86,6 +94,7 @@ async def run_trial(
     found = Found(
         ledger=ledger,
         left=left,
+        settled_s=settled_s,
         deaths=deaths,
         reannounced=round(sum(n - reannounced.get(pid, 0) for pid, n in again.items())),
     )
@@ -143,6 +152,7 @@ def _judge(plan: Schedule, folder: RunFolder, found: Found, *, took_s: float) ->
         counts={**judgement.counts, **count_repeats(sent), **own},
         faults=dict(Counter(fault.kind.value for fault in plan.faults)),
         faults_bit=sum(event["bit"] for event in injected),
+        settled_s=found.settled_s,
         took_s=took_s,
     )
     document = {**asdict(result), "checks": [asdict(check) for check in checks]}

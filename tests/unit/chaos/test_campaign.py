@@ -17,6 +17,7 @@ def line(seed: int, verdict: str = "PASS", **counts: int) -> dict[str, Any]:
         "counts": {"tasks": 10, **counts},
         "faults": {"kill": 1, "freeze": 2},
         "faults_bit": 3,
+        "settled_s": float(seed),
         "took_s": 1.5,
     }
 
@@ -70,4 +71,5 @@ def test_the_summary_adds_up() -> None:
     assert summary["faults"] == {"freeze": 4, "kill": 2}
     assert summary["faults_bit"] == 6
     assert summary["not_passed"] == [4]
+    assert summary["settled_s"] == {"median": 2.0, "largest": 3.0}
     assert told_summary(summary)[-1] == "UNKNOWN"
