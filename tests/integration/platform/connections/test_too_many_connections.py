@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
+import pytest
 from pydantic import SecretStr
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
@@ -43,6 +44,7 @@ async def limited_user(
         await pool.execute(f"drop role {name}")
 
 
+@pytest.mark.slow
 async def test_the_api_keeps_its_share_and_workers_wait_for_theirs_db08(
     settings: Settings, pool: Pool
 ) -> None:
