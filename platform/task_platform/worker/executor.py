@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import pickle
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +34,7 @@ from task_platform.handlers.registry import Handler, HandlerRegistry, Lane
 from task_platform.storage.outcomes import Failure, Success
 from task_platform.storage.transactions import HandlerConnections
 from task_platform.worker.effects import LoopEffects, ThreadEffects
-from task_platform.worker.results import Report, report_of, reported, result_text
+from task_platform.worker.results import Report, called_elsewhere, report_of, reported, result_text
 from task_platform.worker.work import Assignment
 
 Outcome = Success | Failure
@@ -150,11 +151,12 @@ class Executor:
                     self._give_up(future)
                     raise
             case Lane.PROCESS:
+                call = pickle.dumps((handler.function, arguments))
                 try:
                     report: Report = await asyncio.wrap_future(
                         self._process_pool().schedule(
                             reported,
-                            args=(self._max_result_bytes, handler.function, *arguments),
+                            args=(self._max_result_bytes, called_elsewhere, call),
                             timeout=limit_s,
                         )
                     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,16 @@ def reported(max_bytes: int, function: Callable[..., Any], *arguments: Any) -> R
         return Report(result_text(function(*arguments), max_bytes))
     except BaseException as error:
         return report_of(error)
+
+
+def called_elsewhere(call: bytes) -> Any:
+    """In another process: a pickled (function, arguments) called.
+
+    Unpickled here and not by whoever receives it: a module that this process cannot import, or a
+    payload that it cannot rebuild, is then an error like any other of the handler's.
+    """
+    function, arguments = pickle.loads(call)  # noqa: S301 - of the worker's own making
+    return function(*arguments)
 
 
 def report_of(error: BaseException) -> Report:

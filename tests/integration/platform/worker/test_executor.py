@@ -358,6 +358,28 @@ async def test_code_that_cannot_wait_for_the_database_is_told_so(
         executor.close()
 
 
+async def test_a_module_that_only_the_worker_can_import_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "picky_handlers.py").write_text(
+        "import multiprocessing\n"
+        "if multiprocessing.parent_process():\n"
+        "    raise ImportError('not in here')\n"
+        "def answer(payload):\n"
+        "    return 42\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    answer = importlib.import_module("picky_handlers").answer
+    executor = executor_of(handler("t", answer, lane=Lane.PROCESS))
+    try:
+        async with asyncio.timeout(30):
+            outcome = await executor.run(assignment(task_type="t", payload="1"))
+    finally:
+        executor.close()
+    assert isinstance(outcome, Failure)
+    assert (outcome.error_type, outcome.message) == ("ImportError", "not in here")
+
+
 async def test_a_handler_may_say_that_trying_again_is_no_use(execute: Any) -> None:
     outcome = await execute(handler("t", raise_by_name), "final")
     assert (outcome.error_type, outcome.message) == ("NonRetryable", "never again")
