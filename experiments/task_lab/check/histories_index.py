@@ -126,6 +126,14 @@ def as_json(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
+def canonical(value: Any) -> str:
+    """One text for equal JSON values, whatever the order of their keys.
+
+    As for the API, `1`, `1.0` and `true` are three values, and so are `0` and `-0.0`.
+    """
+    return json.dumps(value, sort_keys=True)
+
+
 def _by_task(records: Iterable[R]) -> Mapping[str, Sequence[R]]:
     found: dict[str, list[R]] = defaultdict(list)
     for record in records:

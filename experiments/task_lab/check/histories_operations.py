@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 
 from task_platform.domain.task import State
 from task_platform.domain.transitions import TERMINAL
 
-from task_lab.check.histories_index import History, answer, as_json
+from task_lab.check.histories_index import History, answer, as_json, canonical
 from task_lab.check.histories_ledger import TaskRow
 from task_lab.check.verdict import Check
 
@@ -83,7 +82,7 @@ def check_rows_as_submitted(history: History) -> Check:
         if row is None:
             continue
         is_same = (row.task_type, row.max_retries) == (one.task_type, one.max_retries)
-        if not is_same or as_json(row.payload) != json.loads(json.dumps(one.payload)):
+        if not is_same or canonical(as_json(row.payload)) != canonical(one.payload):
             wrong.append(f"{row.id}: not what {one.key} submitted")
     return answer("rows_as_submitted", wrong, "every row is what its operation submitted")
 

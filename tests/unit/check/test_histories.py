@@ -77,6 +77,16 @@ SABOTAGE: list[tuple[str, str, Change]] = [
     ("one_key_one_task", "a key used twice", with_operation("key-again", key="key-plain")),
     ("one_key_one_task", "two rows", with_more("tasks", Life("plain").lives("claim ok").row())),
     ("rows_as_submitted", "another payload", with_row("plain", payload='{"a": 1}')),
+    *(
+        (
+            "rows_as_submitted",
+            f"{stored} for {submitted}",
+            lambda told, was=submitted, now=stored: with_operation("key-plain", payload=[was])(
+                with_row("plain", payload=f"[{now}]")(told)
+            ),
+        )
+        for submitted, stored in [(1, "true"), (1, "1.0"), (0, "-0.0"), (0, "false"), (1.0, "1")]
+    ),
     ("rows_as_submitted", "another type", with_row("plain", task_type="echo")),
     ("rows_as_submitted", "other retries", with_row("plain", max_retries=4)),
     ("all_terminal", "still queued", with_life(Life("plain").lives(""))),
@@ -208,6 +218,19 @@ def test_a_good_history_passes_every_check() -> None:
         **{"lost": 0, "unexpected": 0, "duplicated": 0, "stuck": 0, "double_finished": 0},
         **{"tasks": 13, "succeeded": 9, "dead": 4, "claims": 21},
     }
+
+
+@pytest.mark.parametrize(
+    ("submitted", "stored"),
+    [
+        ({"a": 1, "b": [True, None]}, '{"b":[true,null],"a":1}'),
+        ([1.5e300, 10**20, "ü"], '[1.5e300,100000000000000000000,"ü"]'),
+    ],
+)
+def test_a_payload_may_be_written_otherwise(submitted: object, stored: str) -> None:
+    told = with_row("plain", task_type="x", payload=stored)(good_history())
+    told = with_operation("key-plain", task_type="x", payload=submitted)(told)
+    assert judge(told) == (Verdict.PASS, set())
 
 
 @pytest.mark.parametrize("end", ["left", "lost_alone"])
