@@ -150,7 +150,7 @@ def up(
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="The state as one JSON object.")] = False,
 ) -> int:
-    """Say where the running stack answers."""
+    """Say where the running stack answers, how many workers run, and what was restarted."""
     _say_stack(stack.read_state(), as_json=as_json)
     return 0
 
@@ -213,7 +213,9 @@ def _say_stack(state: dict[str, Any] | None, *, as_json: bool) -> None:
         for name, url in state["endpoints"].items():
             _say(f"{name.removesuffix('_url'):<17} {url}")
         _say(f"{'API documentation':<17} {state['endpoints']['api_url']}/docs")
-        _say(f"{'workers':<17} {len(state['workers'])}")
+        _say(f"{'workers':<17} {len(state['workers'])} of {state['workers_wanted']} running")
+        restarts = (f"{name} {count}" for name, count in sorted(state["restarts"].items()))
+        _say(f"{'restarts':<17} {', '.join(restarts) or 'none'}")
         _say(f"{'logs':<17} {state['logs']}")
 
 

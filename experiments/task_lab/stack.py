@@ -1,7 +1,8 @@
 """A stack that outlives the command that started it: `task-lab up`, `status`, `down`.
 
-A supervisor process owns the runtime, since the runtime ends with its owner. It leaves a note of
-where everything answers in a state file that only its user may read, because log-ins are in it.
+A supervisor process owns the runtime, since the runtime ends with its owner. It starts processes
+of the platform again that end by themselves, as production would; experiments never do. What runs
+and where it answers stands in a state file that only its user may read, because log-ins are in it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import psutil
 
 from task_lab.errors import LabError, RuntimeUnavailable
 from task_lab.runtime.native import NativeRuntime
+from task_lab.runtime.restarter import GROWING, Death, Restarter
 from task_lab.store import PROJECT, write_atomically
 
 STATE_FOLDER = PROJECT / ".run"
@@ -70,7 +72,11 @@ class Supervisor:
 
 
 def read_state(folder: Path = STATE_FOLDER) -> dict[str, Any] | None:
-    """The running stack's endpoints and workers; None where no stack is running."""
+    """What is known of the running stack; None where none is running.
+
+    endpoints: of `Endpoints`; workers: those that run now, of `Replica`; workers_wanted: how many
+    should; restarts: how often each process was started again, by its name; logs: their folder.
+    """
     try:
         state: dict[str, Any] = json.loads((folder / "stack.json").read_text("utf-8"))
     except FileNotFoundError:
@@ -126,15 +132,32 @@ def serve(folder: Path, *, workers: int, api_port: int) -> None:
     runtime = NativeRuntime(folder, ports={"api": api_port} if api_port else {})
     with runtime:
         endpoints = runtime.up(workers=workers)
-        state = {
-            "supervisor": asdict(Supervisor.current()),
-            "endpoints": asdict(endpoints),
-            "workers": [asdict(replica) for replica in runtime.replicas()],
-            "logs": str(runtime.logs_dir()),
-        }
-        write_atomically(folder / "stack.json", json.dumps(state), private=True)
-        stop.wait()
+        with Restarter(runtime.processes, _tell, pauses=GROWING) as restarter:
+            known: dict[str, Any] | None = None
+            while True:
+                state = {
+                    "supervisor": asdict(Supervisor.current()),
+                    "endpoints": asdict(endpoints),
+                    "workers": [asdict(replica) for replica in runtime.replicas()],
+                    "workers_wanted": workers,
+                    "restarts": dict(restarter.restarts()),
+                    "logs": str(runtime.logs_dir()),
+                }
+                if state != known:
+                    write_atomically(folder / "stack.json", json.dumps(state), private=True)
+                    known = state
+                if stop.wait(_LOOK_EVERY_S):
+                    break
     (folder / "stack.json").unlink()
+
+
+def _tell(death: Death) -> None:
+    """Note a death in the supervisor's log."""
+    sys.stderr.write(
+        f"{death.name} ended with exit code {death.exit_code}; "
+        f"it starts again in {death.pause_s:g} s\n"
+    )
+    sys.stderr.flush()
 
 
 def _wait_ready(supervisor: subprocess.Popen[bytes], folder: Path, log: Path) -> dict[str, Any]:

@@ -101,6 +101,29 @@ def test_with_json_the_output_is_one_object(
     assert json.loads(capsys.readouterr().out) == {"run": str(folder.path), "verdict": "UNKNOWN"}
 
 
+STATE = {
+    "endpoints": {
+        "api_url": "http://127.0.0.1:8000",
+        "database_url": "postgresql://u:p$w@127.0.0.1:1/d",
+        "amqp_url": "amqp://u:p'w@127.0.0.1:2/",
+    },
+    "workers": [{"name": "worker-2"}],
+    "workers_wanted": 2,
+    "restarts": {"worker-1": 3, "api": 1},
+    "logs": "/logs",
+}
+
+
+def test_the_status_tells_how_many_workers_run_and_what_was_restarted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stack, "read_state", lambda: STATE)
+    assert run_command(["status"]) == 0
+    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["workers"] == "1 of 2 running"
+    assert lines["restarts"] == "api 1, worker-1 3"
+
+
 def test_every_command_says_what_it_does() -> None:
     commands = {command.callback: command for command in app.registered_commands}
     assert {callback.__name__ for callback in commands if callback} == {
