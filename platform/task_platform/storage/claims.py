@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -22,13 +22,14 @@ class Claim:
     """The answer to a claim.
 
     claim_id: the lease that covers `tasks`; None when nothing was taken.
-    must_be_alone: tasks that were left, because they may only be claimed alone.
+    must_be_alone: tasks that were left, because they may only be claimed alone, each with the
+        number of its claims that were not charged so far.
     Ids in neither cannot be claimed by this delivery.
     """
 
     claim_id: int | None
     tasks: tuple[ClaimedTask, ...]
-    must_be_alone: frozenset[UUID]
+    must_be_alone: Mapping[UUID, int]
 
 
 async def claim_tasks(
@@ -60,7 +61,7 @@ async def claim_tasks(
     return Claim(
         claim_id=taken[0]["claim_id"] if taken else None,
         tasks=tuple(claimed_task_from_row(row) for row in taken),
-        must_be_alone=frozenset(row["id"] for row in rows if row["fence"] is None),
+        must_be_alone={row["id"]: row["losses"] for row in rows if row["fence"] is None},
     )
 
 

@@ -33,6 +33,9 @@ class Redistribution:
 
     Nothing can be lost on the way: a delivery is acknowledged only after its task was announced
     again, and a claimed task goes back as every outcome does.
+
+    stalled_after_s: where nothing could be started here for so long, what waits goes to the others,
+        idle or not: behind a long queue it may wait, behind a task that hangs it must not.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Redistribution:
         slots: Slots,
         completer: Completer,
         pace: Pace,
+        stalled_after_s: float,
     ) -> None:
         self._pool = pool
         self._metrics = metrics
@@ -53,6 +57,12 @@ class Redistribution:
         self._slots = slots
         self._completer = completer
         self._pace = pace
+        self._stalled_after_s = stalled_after_s
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether nothing could be started here for too long."""
+        return self._slots.stalled_s > self._stalled_after_s
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -69,7 +79,12 @@ class Redistribution:
         if not self._surplus(since).total:
             return 0
         depth = await self._consumer.depth()
-        if depth is None or not others_idle(depth.ready, depth.consumers):
+        if depth is None:
+            return 0
+        is_wanted = (
+            depth.consumers > 1 if self.is_stalled else others_idle(depth.ready, depth.consumers)
+        )
+        if not is_wanted:
             return 0
         # Counted anew: work went on while the broker answered.
         too_much = self._surplus(since)
@@ -92,7 +107,7 @@ class Redistribution:
             claimed=self._slots.waiting(since=since),
             set_aside=self._intake.set_aside(since=since),
         )
-        return surplus(held, self._slots.offered)
+        return surplus(held, 0 if self.is_stalled else self._slots.offered)
 
     async def _hand_on(self, deliveries: list[Delivery]) -> None:
         handed_on: list[Delivery] = []

@@ -46,6 +46,14 @@ class Taken:
     unclaimable: Sequence[Delivery] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _SetAside:
+    """The delivery of a task that must be alone, and how many of its claims were not charged."""
+
+    delivery: Delivery
+    losses: int
+
+
 class Intake:
     """Claims deliveries, in batches; tasks that must be alone are claimed one by one."""
 
@@ -65,7 +73,7 @@ class Intake:
         self._consumer = consumer
         self._leases = leases
         self._worker = worker
-        self._to_isolate: deque[Delivery] = deque()
+        self._to_isolate: deque[_SetAside] = deque()
         self._watching_rowless: set[asyncio.Task[None]] = set()
 
     @property
@@ -73,13 +81,19 @@ class Intake:
         """Whether a task is waiting that may only run with nothing beside it."""
         return bool(self._to_isolate)
 
+    @property
+    def losses(self) -> int:
+        """How many claims of the next such task were not charged."""
+        return self._to_isolate[0].losses if self._to_isolate else 0
+
     def set_aside(self, *, since: float) -> int:
         """How many deliveries of such tasks came at this monotonic instant, or before."""
-        return sum(delivery.arrived_mono <= since for delivery in self._to_isolate)
+        return sum(each.delivery.arrived_mono <= since for each in self._to_isolate)
 
     def take_set_aside(self, count: int) -> list[Delivery]:
         """Up to `count` deliveries of such tasks, the last to be started."""
-        return [self._to_isolate.pop() for _ in range(min(count, len(self._to_isolate)))]
+        taken = [self._to_isolate.pop() for _ in range(min(count, len(self._to_isolate)))]
+        return [each.delivery for each in taken]
 
     async def claim_batch(self, room: int) -> Taken:
         """Claim up to `room` of the waiting deliveries; waits while the database is away."""
@@ -93,8 +107,8 @@ class Intake:
         """Claim the next task that must be alone; in_company: something runs beside it anyway."""
         if not self._to_isolate:
             return Taken()
-        delivery = self._to_isolate.popleft()
-        return await self._claim([delivery], alone=True, in_company=in_company)
+        next_one = self._to_isolate.popleft()
+        return await self._claim([next_one.delivery], alone=True, in_company=in_company)
 
     async def let_go(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge what cannot be claimed: whoever owns the row, or the reaper, brings it back.
@@ -138,7 +152,9 @@ class Intake:
             self._leases.hold(in_hand)
             self._metrics.claim_batch_size.observe(len(assignments))
         set_aside = [first[task_id] for task_id in claim.must_be_alone]
-        self._to_isolate.extend(set_aside)
+        self._to_isolate.extend(
+            _SetAside(first[task_id], losses) for task_id, losses in claim.must_be_alone.items()
+        )
         kept = {assignment.delivery for assignment in assignments}.union(set_aside)
         return Taken(assignments, [delivery for delivery in deliveries if delivery not in kept])
 

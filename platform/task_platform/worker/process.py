@@ -7,7 +7,6 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from time import monotonic
 
 import structlog
@@ -23,6 +22,7 @@ from task_platform.worker.consumer import Consumer
 from task_platform.worker.executor import Executor, Outcome
 from task_platform.worker.give_back import Redistribution
 from task_platform.worker.intake import Intake, Taken
+from task_platform.worker.isolation import Isolation
 from task_platform.worker.leases import Leases
 from task_platform.worker.pace import Pace
 from task_platform.worker.slots import Slots
@@ -33,6 +33,8 @@ log = structlog.get_logger()
 PACE_EVERY_S = 0.1
 # A task that runs alone for so long keeps further deliveries away.
 RESERVED_S = 0.5
+# Where nothing could be started for so many leases, others shall have what is not.
+STALLED_LEASES = 3
 # While so many outcomes wait for their commit, nothing more is claimed.
 MAX_WAITING_OUTCOMES = 1_000
 # How long an interrupted handler may take to clean up.
@@ -99,6 +101,15 @@ class Worker:
         self._slots = Slots(
             self._executor, self._concurrency, done=self._finish, broken=self._abandon
         )
+        self._isolation = Isolation(
+            intake=self._intake,
+            slots=self._slots,
+            executor=self._executor,
+            completer=self._completer,
+            stopping=service.stopping,
+            lease_s=settings.lease_s,
+            take_up=self._take_up,
+        )
         self._redistribution = Redistribution(
             pool,
             metrics,
@@ -107,6 +118,7 @@ class Worker:
             slots=self._slots,
             completer=self._completer,
             pace=self._pace,
+            stalled_after_s=STALLED_LEASES * settings.lease_s,
         )
         metrics.running.set_function(lambda: len(self._slots.running))
         metrics.stuck_threads.set_function(lambda: self._executor.stuck_threads)
@@ -147,10 +159,11 @@ class Worker:
         while not stopping.is_set():
             self._slots.changed.clear()
             if self._intake.has_isolated:
-                await self._run_isolated()
+                await self._isolation.run_next()
                 continue
             await self._consumer.arrived.wait()
-            room = claim_room(self._concurrency, self._pace.per_s, self._slots.in_line)
+            # Slots that stuck threads hold will not come free: nothing is claimed for them.
+            room = claim_room(self._slots.usable, self._pace.per_s, self._slots.in_line)
             if room == 0:
                 await self._slots.changed.wait()
             elif self._completer.waiting >= MAX_WAITING_OUTCOMES:
@@ -170,36 +183,13 @@ class Worker:
         await self._intake.let_go(taken.unclaimable)
         await asyncio.sleep(0)
 
-    async def _run_isolated(self) -> None:
-        """Run the next isolated task with nothing beside it.
-
-        Whoever runs beside a task that kills its worker would be charged for its own loss. The
-        wait for the others is bounded: one long task must not hold up the isolated ones for ever.
-        Past the bound it runs in company, and a loss is nobody's fault again.
-        """
-        with self._slots.reserved():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.lease_s):
-                    await self._idle()
-            if not self._service.stopping.is_set():
-                in_company = not self._slots.is_idle
-                await self._take_up(await self._intake.claim_isolated(in_company=in_company))
-                await self._idle()
-
-    async def _idle(self) -> None:
-        """Return once nothing is in hand, or the service is stopping."""
-        while not (self._slots.is_idle or self._service.stopping.is_set()):
-            self._slots.changed.clear()
-            await self._slots.changed.wait()
-        await self._completer.drain()
-
     async def _keep_pace(self) -> None:
         while True:
             await asyncio.sleep(PACE_EVERY_S)
             self._pace.tick(monotonic())
             wanted = wanted_prefetch(self._concurrency, self._pace.per_s)
-            if self._slots.reserved_s > RESERVED_S:
-                # Whatever came would wait for the end of the one task that runs.
+            if self._slots.reserved_s > RESERVED_S or self._redistribution.is_stalled:
+                # Whatever came would wait for the end of those that run.
                 wanted = 1
             await self._consumer.set_prefetch(wanted)
 

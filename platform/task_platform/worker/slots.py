@@ -45,6 +45,7 @@ class Slots:
         self._running: set[Assignment] = set()
         self.changed = asyncio.Event()
         self._reserved_mono: float | None = None
+        self._full_mono: float | None = None
 
     @property
     def running(self) -> Collection[Assignment]:
@@ -71,6 +72,18 @@ class Slots:
         """For how long the slots have been kept for one task that must run alone."""
         return 0.0 if self._reserved_mono is None else monotonic() - self._reserved_mono
 
+    @property
+    def stalled_s(self) -> float:
+        """For how long nothing in line could be started, for one reason or the other."""
+        full_s = 0.0 if self._full_mono is None else monotonic() - self._full_mono
+        return max(self.reserved_s, full_s)
+
+    @property
+    def oldest_s(self) -> float:
+        """For how long the oldest of those that run has been claimed."""
+        now = monotonic()
+        return now - min((one.claimed_mono for one in self._running), default=now)
+
     @contextmanager
     def reserved(self) -> Iterator[None]:
         """A block in which the slots are kept for one task that must run alone."""
@@ -91,10 +104,16 @@ class Slots:
 
     def fill(self) -> None:
         """Start what can be started, and let `changed` tell that something was."""
+        has_started = False
         while self._line and len(self._running) < self.usable:
+            has_started = True
             assignment = self._line.popleft()
             self._running.add(assignment)
             assignment.running = asyncio.create_task(self._run(assignment))
+        if len(self._running) < self.usable:
+            self._full_mono = None
+        elif has_started or self._full_mono is None:
+            self._full_mono = monotonic()
         self.changed.set()
 
     def waiting(self, *, since: float) -> int:

@@ -18,6 +18,7 @@ from task_platform.worker import give_back
 from ....link import linked_broker
 from ..processes import (
     announce,
+    messages_in,
     rows,
     running_relay,
     running_worker,
@@ -100,6 +101,35 @@ async def test_what_fails_while_handing_on_loses_nothing_wk13(
                 assert looks
                 assert {(row["fence"], row["attempts"]) for row in done} == {(1, 1)}
     assert await pool.fetchval("select count(*) from claims") == 0
+
+
+async def test_behind_tasks_that_hang_nothing_waits_although_others_are_busy_wk16_br20(
+    settings: Settings, pool: Pool
+) -> None:
+    settings = settings.model_copy(
+        update={"worker_concurrency": 2, "lease_s": 1, "renew_s": 0.25, "reaper_interval_s": 0.2}
+    )
+    over = asyncio.Event()
+
+    async def feed() -> None:
+        """More than the other worker can do, so that the queue is never empty."""
+        while not over.is_set():
+            if await messages_in(settings) < 20:
+                await sent(settings, pool, 20, task_type="sleep", payload={"seconds": 0.1})
+            await asyncio.sleep(0.1)
+
+    async with running_relay(settings, pool), running_worker(settings, pool) as first:
+        hanging = await sent(settings, pool, 2, task_type="sleep", payload={"seconds": 120})
+        await until_state(pool, hanging, "PROCESSING")
+        behind = await sent(settings, pool, 2, task_type="sleep", payload={"seconds": 0})
+        await until_sample(first, "worker_tasks_in_flight", 4)
+        async with running_worker(settings, pool):
+            feeding = asyncio.create_task(feed())
+            done = await until_state(pool, behind, "SUCCEEDED", within_s=45)
+            assert {row["attempts"] for row in done} == {1}
+            over.set()
+            await feeding
+        assert {row["state"] for row in await rows(pool, hanging)} == {"PROCESSING"}
 
 
 async def one_that_runs_alone(
