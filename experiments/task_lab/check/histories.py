@@ -1,7 +1,8 @@
 """Judging a history in Jepsen's manner: operations that were ok, failed or unknown, and a ledger.
 
 Pure. The records are in `histories_ledger`, read back by `task_lab.collect.witness`; the checks
-stand in three modules: what clients saw, the life of each task, what tasks left behind.
+stand in modules of their own: what clients saw, the life of each task, what tasks left behind,
+replays of the dead.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from task_platform.domain.task import State
 from task_lab.check import histories_effects as effects
 from task_lab.check import histories_lives as lives
 from task_lab.check import histories_operations as operations
+from task_lab.check import histories_replays as replays
 from task_lab.check.histories_index import History
-from task_lab.check.histories_ledger import Ledger, Operation
+from task_lab.check.histories_ledger import NOTHING_ELSE, Ledger, Operation, Permitted
 from task_lab.check.verdict import Check, Verdict, answer_of, combine
 
-__all__ = ["CHECKS", "Judgement", "Ledger", "Operation", "judge_history"]
+__all__ = ["CHECKS", "Judgement", "Ledger", "Operation", "Permitted", "judge_history"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ CHECKS: Sequence[Callable[[History], Check]] = (
     operations.check_failed_left_nothing,
     operations.check_none_unexpected,
     operations.check_one_key_one_task,
+    operations.check_keys_kept,
     operations.check_rows_as_submitted,
     operations.check_all_terminal,
     operations.check_ended_as_expected,
@@ -58,16 +61,21 @@ CHECKS: Sequence[Callable[[History], Check]] = (
     effects.check_effects_once,
     effects.check_started_once,
     effects.check_dead_letters_agree,
+    replays.check_dead_letters_resolved,
+    replays.check_replays_right,
     effects.check_nothing_left,
 )
 
 
-def judge_history(operations: Sequence[Operation], ledger: Ledger) -> Judgement:
+def judge_history(
+    operations: Sequence[Operation], ledger: Ledger, permitted: Permitted = NOTHING_ELSE
+) -> Judgement:
     """Every check's answer and their combined verdict.
 
-    A check that crashes is UNKNOWN, and so is a history without operations: nothing was proven.
+    permitted: what else may have happened; unless it says so, nothing did. A check that crashes is
+    UNKNOWN, and so is a history without operations: nothing was proven.
     """
-    history = History(operations, ledger)
+    history = History(operations, ledger, permitted)
     checks = [answer_of(check, history) for check in CHECKS]
     verdict = combine(check.verdict for check in checks)
     if not operations and verdict is Verdict.PASS:

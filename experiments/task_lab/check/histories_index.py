@@ -12,11 +12,13 @@ from typing import Any, Protocol, TypeVar
 from task_platform.domain.transitions import TERMINAL
 
 from task_lab.check.histories_ledger import (
+    NOTHING_ELSE,
     FailedAttempt,
     Ledger,
     LoggedEffect,
     OpenClaim,
     Operation,
+    Permitted,
     TaskRow,
     Transition,
 )
@@ -40,6 +42,7 @@ class History:
 
     operations: Sequence[Operation]
     ledger: Ledger
+    permitted: Permitted = NOTHING_ELSE
 
     def with_outcome(self, outcome: str) -> list[Operation]:
         """The operations that ended so for their client."""

@@ -61,10 +61,15 @@ class FailedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A row of `dead_letters`; open until it is replayed or purged."""
+    """A row of `dead_letters`; open until it is replayed or purged.
+
+    resolution: replayed or purged. replayed_as: the task that repeats it.
+    """
 
     task_id: str
     is_open: bool
+    resolution: str | None = None
+    replayed_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,18 @@ class Transition:
     after: State | None
     fence: int
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    """What may have happened besides, by the word of whoever made the history."""
+
+    replays: bool = False
+    purges: bool = False
+    key_expiry: bool = False
+
+
+NOTHING_ELSE = Permitted()
 
 
 @dataclass(frozen=True)

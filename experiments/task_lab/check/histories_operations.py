@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from task_platform.domain.task import State
@@ -69,9 +69,30 @@ def _key_findings(history: History) -> Iterator[str]:
     sent = Counter(one.key for one in history.operations)
     yield from (f"{key}: {count} operations" for key, count in sent.items() if count > 1)
     for one in history.with_outcome("ok"):
-        # A key that is gone has expired, which says nothing.
+        # One that is gone is another check's finding.
         if others := [ids for ids in history.ledger.keys.get(one.key, []) if ids != one.task_id]:
             yield f"{one.key}: answered with {one.task_id}, yet stands for {others[0]}"
+
+
+def check_keys_kept(history: History) -> Check:
+    """The key of every ok operation is there, and no task answered to one has another one's key.
+
+    A key may be gone only where keys may have expired.
+    """
+    good = f"{len(history.ledger.keys)} keys, each with the task it was answered with"
+    return answer("keys_kept", _kept_findings(history), good)
+
+
+def _kept_findings(history: History) -> Iterator[str]:
+    keys_of = defaultdict(set)
+    for one in history.with_outcome("ok"):
+        keys_of[one.task_id].add(one.key)
+        if not history.ledger.keys.get(one.key) and not history.permitted.key_expiry:
+            yield f"{one.key}: answered with {one.task_id}, its key is gone"
+    for key, ids in history.ledger.keys.items():
+        for task_id in ids:
+            if task_id in keys_of and key not in keys_of[task_id]:
+                yield f"{key}: stands for {task_id}, which was answered to {keys_of[task_id]}"
 
 
 def check_rows_as_submitted(history: History) -> Check:

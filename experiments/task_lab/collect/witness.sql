@@ -52,7 +52,9 @@ order by task_id, fence;
 
 -- name: dead_letters
 -- The list of the dead. $1 first_id uuid
-select task_id::text, resolved_at is null as is_open from dead_letters where task_id >= $1;
+select task_id::text, resolved_at is null as is_open, resolution, replayed_as::text
+from dead_letters
+where task_id >= $1;
 
 -- name: effect_log
 -- What the type `effect` left behind. $1 first_id uuid

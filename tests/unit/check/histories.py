@@ -9,9 +9,11 @@ from typing import Any
 
 from task_lab.check.histories import Ledger, Operation
 from task_lab.check.histories_ledger import (
+    NOTHING_ELSE,
     DeadLetter,
     FailedAttempt,
     LoggedEffect,
+    Permitted,
     RecordedEffect,
     TaskRow,
     Transition,
@@ -129,7 +131,7 @@ class Life:
 def ledger_of(lives: Sequence[Life]) -> Ledger:
     """The ledger of these tasks; a dead one that another repeats counts as replayed."""
     dead = [life.task_id for life in lives if life.state is State.FAILED]
-    replayed = {life.replay_of for life in lives}
+    replayed = {life.replay_of: life.task_id for life in lives if life.replay_of}
     is_once = {life.task_id for life in lives if life.payload.get("via", "once") == "once"}
     logged = [one for life in lives for one in life.logged]
     return replace(
@@ -137,7 +139,12 @@ def ledger_of(lives: Sequence[Life]) -> Ledger:
         tasks=[life.row() for life in lives],
         keys={f"key-{life.task_id}": [life.task_id] for life in lives if not life.replay_of},
         failures=[one for life in lives for one in life.failures],
-        dead_letters=[DeadLetter(task_id, task_id not in replayed) for task_id in dead],
+        dead_letters=[
+            DeadLetter(one, is_open=False, resolution="replayed", replayed_as=replayed[one])
+            if one in replayed
+            else DeadLetter(one, is_open=True)
+            for one in dead
+        ],
         effect_log=logged,
         effects=[
             RecordedEffect(one.task_id, "effect", one.fence)
@@ -177,6 +184,7 @@ class Told:
 
     operations: list[Operation]
     ledger: Ledger
+    permitted: Permitted = NOTHING_ELSE
 
 
 def good_history() -> Told:
@@ -189,7 +197,7 @@ def good_history() -> Told:
         replace(nothing, key="key-refused", outcome="failed"),
         replace(nothing, key="key-absent", outcome="unknown"),
     ]
-    return Told(operations, ledger_of(lives))
+    return Told(operations, ledger_of(lives), Permitted(replays=True))
 
 
 def with_row(task_id: str, **fields: Any) -> Callable[[Told], Told]:
@@ -222,6 +230,19 @@ def with_key(key: str, *task_ids: str) -> Callable[[Told], Told]:
     return change
 
 
+def with_dead_letter(task_id: str, **fields: Any) -> Callable[[Told], Told]:
+    """A dead letter changed."""
+
+    def change(told: Told) -> Told:
+        letters = [
+            replace(one, **fields) if one.task_id == task_id else one
+            for one in told.ledger.dead_letters
+        ]
+        return replace(told, ledger=replace(told.ledger, dead_letters=letters))
+
+    return change
+
+
 def with_more(name: str, *records: Any) -> Callable[[Told], Told]:
     """More records of a kind in the ledger."""
 
@@ -240,6 +261,16 @@ def without(name: str, is_gone: Callable[[Any], bool]) -> Callable[[Told], Told]
         kept = [one for one in before if not is_gone(one)]
         assert len(kept) < len(before)
         return replace(told, ledger=replace(told.ledger, **{name: kept}))  # type: ignore[arg-type]
+
+    return change
+
+
+def without_key(key: str) -> Callable[[Told], Told]:
+    """A key that is gone."""
+
+    def change(told: Told) -> Told:
+        keys = {one: ids for one, ids in told.ledger.keys.items() if one != key}
+        return replace(told, ledger=replace(told.ledger, keys=keys))
 
     return change
 

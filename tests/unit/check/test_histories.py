@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from task_lab.check.histories import CHECKS, Ledger, judge_history
+from task_lab.check.histories import CHECKS, Judgement, Ledger, Permitted, judge_history
 from task_lab.check.histories_ledger import (
     DeadLetter,
     FailedAttempt,
@@ -30,12 +31,14 @@ from .histories import (
     Told,
     good_history,
     ledger_of,
+    with_dead_letter,
     with_key,
     with_life,
     with_more,
     with_operation,
     with_row,
     without,
+    without_key,
 )
 
 Change = Callable[[Told], Told]
@@ -51,6 +54,29 @@ def step(task_id: str, before: State, after: State | None, fence: int, attempts:
     return with_more("transitions", Transition(task_id, before, after, fence, attempts))
 
 
+def another_replay(**fields: Any) -> Change:
+    other = Life("replay-2", replay_of="killer", max_retries=0).lives("claim ok").row()
+    return with_more("tasks", replace(other, **fields))
+
+
+RESOLUTIONS: list[tuple[str, Change]] = [
+    ("closed by nobody", with_dead_letter("bad", is_open=False)),
+    ("purged by nobody", with_dead_letter("bad", is_open=False, resolution="purged")),
+    ("replayed as nothing", with_dead_letter("killer", replayed_as=None)),
+    ("replayed as another", with_dead_letter("killer", replayed_as="plain")),
+    ("open and replayed", with_dead_letter("killer", is_open=True)),
+]
+REPLAYS: list[tuple[str, Change]] = [
+    ("twice", another_replay()),
+    ("not the one its dead letter names", with_dead_letter("killer", replayed_as="plain")),
+    ("of a task that succeeded", another_replay(replay_of="plain")),
+    ("of a task without dead letter", without("dead_letters", is_of("killer"))),
+    ("of nothing", another_replay(replay_of="nobody")),
+    ("of another type", with_row("replay", task_type="echo")),
+    ("of another payload", with_row("replay", payload='{"numbers":[1,2,true]}')),
+    ("with other retries", with_row("replay", max_retries=1)),
+    ("replayed by nobody", lambda told: replace(told, permitted=Permitted())),
+]
 SABOTAGE: list[tuple[str, str, Change]] = [
     ("none_lost", "an ok task has no row", without("tasks", lambda row: row.id == "plain")),
     ("unknown_at_most_once", "two tasks", with_key("key-recovered", "recovered", "again")),
@@ -76,6 +102,10 @@ SABOTAGE: list[tuple[str, str, Change]] = [
     ("one_key_one_task", "one task, two keys", with_key("key-late", "plain")),
     ("one_key_one_task", "a key used twice", with_operation("key-again", key="key-plain")),
     ("one_key_one_task", "two rows", with_more("tasks", Life("plain").lives("claim ok").row())),
+    ("keys_kept", "gone", without_key("key-plain")),
+    ("keys_kept", "leads to nothing", with_key("key-plain")),
+    ("keys_kept", "another's task", with_key("key-absent", "plain")),
+    ("keys_kept", "a key that nobody sent", with_key("key-late", "plain")),
     ("rows_as_submitted", "another payload", with_row("plain", payload='{"a": 1}')),
     *(
         (
@@ -193,6 +223,8 @@ SABOTAGE: list[tuple[str, str, Change]] = [
     ("dead_letters_agree", "a message of the replayed", with_more("dlq_ids", "killer")),
     ("dead_letters_agree", "listed alive", with_more("dead_letters", DeadLetter("plain", True))),
     ("dead_letters_agree", "listed twice", with_more("dead_letters", DeadLetter("bad", True))),
+    *(("dead_letters_resolved", what, change) for what, change in RESOLUTIONS),
+    *(("replays_right", what, change) for what, change in REPLAYS),
     ("nothing_left", "outbox", with_more("outbox", UnsentRow("tasks", ("plain",)))),
     ("nothing_left", "lease", with_more("claims", OpenClaim("w", ("plain",), is_expired=False))),
     (
@@ -204,13 +236,17 @@ SABOTAGE: list[tuple[str, str, Change]] = [
 
 
 def judge(told: Told) -> tuple[Verdict, set[str]]:
-    judgement = judge_history(told.operations, told.ledger)
+    judgement = judged(told)
     return judgement.verdict, judgement.failed
+
+
+def judged(told: Told) -> Judgement:
+    return judge_history(told.operations, told.ledger, told.permitted)
 
 
 def test_a_good_history_passes_every_check() -> None:
     told = good_history()
-    judgement = judge_history(told.operations, told.ledger)
+    judgement = judged(told)
     assert [check for check in judgement.checks if check.verdict is not Verdict.PASS] == []
     assert judgement.verdict is Verdict.PASS
     assert judgement.counts == {
@@ -218,6 +254,15 @@ def test_a_good_history_passes_every_check() -> None:
         **{"lost": 0, "unexpected": 0, "duplicated": 0, "stuck": 0, "double_finished": 0},
         **{"tasks": 13, "succeeded": 9, "dead": 4, "claims": 21},
     }
+
+
+def test_what_is_permitted_passes() -> None:
+    purged = with_dead_letter("bad", is_open=False, resolution="purged")(
+        without("dlq_ids", is_of("bad"))(without_key("key-plain")(good_history()))
+    )
+    assert judge(purged)[1] == {"dead_letters_resolved", "keys_kept"}
+    permitted = Permitted(replays=True, purges=True, key_expiry=True)
+    assert judge(replace(purged, permitted=permitted)) == (Verdict.PASS, set())
 
 
 @pytest.mark.parametrize(
@@ -289,14 +334,14 @@ def test_what_the_witness_missed_is_unknown(
     told = good_history()
     if not is_seen:
         told = without("transitions", lambda one: one.task_id == of and gap(one))(told)
-    judgement = judge_history(told.operations, told.ledger)
+    judgement = judged(told)
     (check,) = [one for one in judgement.checks if one.name == "witness_complete"]
     assert check.verdict is (Verdict.PASS if is_seen else Verdict.UNKNOWN)
 
 
 def test_a_check_that_crashes_is_unknown() -> None:
     told = with_row("once", payload="{")(good_history())
-    judgement = judge_history(told.operations, told.ledger)
+    judgement = judged(told)
     unknown = {check.name for check in judgement.checks if check.verdict is Verdict.UNKNOWN}
     assert unknown == {"rows_as_submitted", "effects_once"}
     assert judgement.verdict is Verdict.UNKNOWN
