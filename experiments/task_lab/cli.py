@@ -9,8 +9,10 @@ What draws or measures is imported by the commands that do so: `status` and `dow
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
+import sysconfig
 import tempfile
 import traceback
 from collections.abc import Sequence
@@ -25,7 +27,7 @@ import typer
 from task_lab import stack
 from task_lab.check.verdict import EXIT_CODES, EXIT_INTERNAL, EXIT_USAGE, Verdict
 from task_lab.doctor import examine, require_fit
-from task_lab.errors import LabError
+from task_lab.errors import LabError, RuntimeUnavailable
 from task_lab.spec import load_definition, resolve
 from task_lab.store import RESULTS, RunFolder
 
@@ -35,6 +37,9 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+# Where this program lies, and `task-platform` beside it.
+_SCRIPTS = sysconfig.get_path("scripts")
+_HANDLERS = "TASK_PLATFORM_HANDLERS"
 _EXIT_INTERRUPTED = EXIT_CODES[Verdict.INTERRUPTED]
 
 
@@ -139,10 +144,18 @@ def chaos(
 def up(
     workers: Annotated[int, typer.Option(min=0, max=64, help="Workers to run.")] = 1,
     api_port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free port.")] = 8000,
+    handlers: Annotated[
+        str,
+        typer.Option(
+            envvar=_HANDLERS,
+            help="Modules with handlers of your own, comma-separated, to be found in PYTHONPATH.",
+        ),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="The state as one JSON object.")] = False,
 ) -> int:
     """Bring a stack up that stays after this command, and say where it answers."""
-    _say_stack(stack.up(workers=workers, api_port=api_port), as_json=as_json)
+    settings = {_HANDLERS: handlers} if handlers else {}
+    _say_stack(stack.up(workers=workers, api_port=api_port, settings=settings), as_json=as_json)
     return 0
 
 
@@ -156,9 +169,22 @@ def status(
 
 
 @app.command()
+def env() -> int:
+    """Say what a shell needs to use the running stack: eval "$(task-lab env)"; log-ins included."""
+    state = stack.read_state()
+    if state is None:
+        raise RuntimeUnavailable("no stack is running: `make up` starts one")
+    endpoints = state["endpoints"]
+    _say(f'export PATH={shlex.quote(_SCRIPTS)}:"$PATH"')
+    _say(f"export TASK_PLATFORM_DATABASE_URL={shlex.quote(endpoints['database_url'])}")
+    _say(f"export TASK_PLATFORM_AMQP_URL={shlex.quote(endpoints['amqp_url'])}")
+    return 0
+
+
+@app.command()
 def down() -> int:
-    """Stop the running stack and delete its data."""
-    _say("the stack is stopped" if stack.down() else "no stack is running")
+    """Stop the running stack and delete its data, all tasks included."""
+    _say("the stack is stopped, its tasks are deleted" if stack.down() else "no stack is running")
     return 0
 
 
@@ -212,11 +238,14 @@ def _say_stack(state: dict[str, Any] | None, *, as_json: bool) -> None:
     else:
         for name, url in state["endpoints"].items():
             _say(f"{name.removesuffix('_url'):<17} {url}")
-        _say(f"{'API documentation':<17} {state['endpoints']['api_url']}/docs")
+        api_url = state["endpoints"]["api_url"]
+        _say(f"{'API documentation':<17} {api_url}/docs (offline: {api_url}/openapi.json)")
         _say(f"{'workers':<17} {len(state['workers'])} of {state['workers_wanted']} running")
         restarts = (f"{name} {count}" for name, count in sorted(state["restarts"].items()))
         _say(f"{'restarts':<17} {', '.join(restarts) or 'none'}")
         _say(f"{'logs':<17} {state['logs']}")
+        program = shlex.quote(str(Path(_SCRIPTS) / "task-lab"))
+        _say(f'{"for your shell":<17} eval "$({program} env)"')
 
 
 def _say(text: str) -> None:

@@ -15,13 +15,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from task_lab.errors import LabError, RuntimeUnavailable
+from task_lab.errors import LabError, PortInUse, RuntimeUnavailable
+from task_lab.runtime.base import NO_SETTINGS
 from task_lab.runtime.native import NativeRuntime
 from task_lab.runtime.restarter import GROWING, Death, Restarter
 from task_lab.store import PROJECT, write_atomically
@@ -45,7 +47,10 @@ class StackAlreadyUp(RuntimeUnavailable):
     """A stack of this checkout is running already."""
 
     def __init__(self, pid: int) -> None:
-        super().__init__(f"a stack is running already (supervisor {pid}); `task-lab down` stops it")
+        super().__init__(
+            f"a stack is running already (supervisor {pid}): `make down` stops it and deletes its "
+            "tasks, `task-lab status` says where it answers"
+        )
         self.pid = pid
 
 
@@ -84,10 +89,17 @@ def read_state(folder: Path = STATE_FOLDER) -> dict[str, Any] | None:
     return state if Supervisor(**state["supervisor"]).process() else None
 
 
-def up(*, workers: int, api_port: int, folder: Path = STATE_FOLDER) -> dict[str, Any]:
+def up(
+    *,
+    workers: int,
+    api_port: int,
+    settings: Mapping[str, str] = NO_SETTINGS,
+    folder: Path = STATE_FOLDER,
+) -> dict[str, Any]:
     """Start a stack in the background; returns its state once everything is ready.
 
-    api_port: 0 takes a free one. Raises StackAlreadyUp, StackFailed.
+    api_port: 0 takes a free one. settings: more TASK_PLATFORM_* variables for the platform.
+    Raises StackAlreadyUp, StackFailed.
     """
     if state := read_state(folder):
         raise StackAlreadyUp(state["supervisor"]["pid"])
@@ -97,7 +109,7 @@ def up(*, workers: int, api_port: int, folder: Path = STATE_FOLDER) -> dict[str,
     supervise = [sys.executable, "-P", "-m", "task_lab.stack"]
     with log.open("wb") as output:
         supervisor = subprocess.Popen(
-            [*supervise, str(folder), str(workers), str(api_port)],
+            [*supervise, str(folder), str(workers), str(api_port), json.dumps(dict(settings))],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -124,14 +136,14 @@ def down(folder: Path = STATE_FOLDER) -> bool:
     return True
 
 
-def serve(folder: Path, *, workers: int, api_port: int) -> None:
+def serve(folder: Path, *, workers: int, api_port: int, settings: Mapping[str, str]) -> None:
     """Own a stack until SIGTERM or SIGINT: the supervisor's whole life."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     runtime = NativeRuntime(folder, ports={"api": api_port} if api_port else {})
     with runtime:
-        endpoints = runtime.up(workers=workers)
+        endpoints = runtime.up(workers=workers, settings=settings)
         with Restarter(runtime.processes, _tell, pauses=GROWING) as restarter:
             known: dict[str, Any] | None = None
             while True:
@@ -171,9 +183,21 @@ def _wait_ready(supervisor: subprocess.Popen[bytes], folder: Path, log: Path) ->
     raise StackFailed(f"the stack was not ready within {_UP_S:.0f} s; see {log}")
 
 
-def _main(folder: str, workers: str, api_port: str) -> int:
+def _main(folder: str, workers: str, api_port: str, settings: str) -> int:
     try:
-        serve(Path(folder), workers=int(workers), api_port=int(api_port))
+        serve(
+            Path(folder),
+            workers=int(workers),
+            api_port=int(api_port),
+            settings=json.loads(settings),
+        )
+    except PortInUse as error:
+        other = error.port % 65_535 + 1
+        sys.stderr.write(
+            f"port {error.port} on 127.0.0.1 is in use. Choose another for the API, such as "
+            f'`make up ARGS="--api-port {other}"`; 0 takes any free one.\n'
+        )
+        return error.exit_code
     except LabError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -77,10 +77,34 @@ def test_a_stack_that_cannot_come_up_says_why_and_is_gone(tmp_path: Path) -> Non
     before = set(psutil.Process().children(recursive=True))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(StackFailed, match=str(port)):
+        with pytest.raises(StackFailed, match=rf"{port} .*make up ARGS=\"--api-port \d+\""):
             stack.up(workers=0, api_port=port, folder=tmp_path)
     assert stack.read_state(tmp_path) is None
     assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_a_stack_runs_handlers_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "shop.py").write_text(
+        "from task_platform.handlers import task\n\n"
+        "@task('greet')\ndef greet(name):\n    return f'hello {name}'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "own")
+    settings = {"TASK_PLATFORM_HANDLERS": "shop"}
+    state = stack.up(workers=1, api_port=0, settings=settings, folder=tmp_path)
+    try:
+        url = state["endpoints"]["api_url"]
+        task = httpx.post(f"{url}/tasks", json={"task_type": "greet", "payload": "you"})
+        assert wait_result(f"{url}/tasks/{task.json()['id']}") == "hello you"
+    finally:
+        stack.down(tmp_path)
+
+
+def test_a_stack_with_handlers_that_are_not_there_does_not_come_up(tmp_path: Path) -> None:
+    settings = {"TASK_PLATFORM_HANDLERS": "no_such_shop"}
+    with pytest.raises(StackFailed, match="cannot import handlers from no_such_shop"):
+        stack.up(workers=1, api_port=0, settings=settings, folder=tmp_path)
 
 
 def test_a_state_file_of_a_process_that_is_gone_is_no_stack(tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from task_lab import cli, stack
@@ -101,7 +104,7 @@ def test_with_json_the_output_is_one_object(
     assert json.loads(capsys.readouterr().out) == {"run": str(folder.path), "verdict": "UNKNOWN"}
 
 
-STATE = {
+STATE: dict[str, Any] = {
     "endpoints": {
         "api_url": "http://127.0.0.1:8000",
         "database_url": "postgresql://u:p$w@127.0.0.1:1/d",
@@ -124,9 +127,62 @@ def test_the_status_tells_how_many_workers_run_and_what_was_restarted(
     assert lines["restarts"] == "api 1, worker-1 3"
 
 
+def test_a_shell_learns_where_the_tools_and_the_stack_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stack, "read_state", lambda: STATE)
+    assert run_command(["env"]) == 0
+    shown = 'command -v task-lab; echo "$TASK_PLATFORM_DATABASE_URL" "$TASK_PLATFORM_AMQP_URL"'
+    said = subprocess.run(
+        ["sh", "-euc", capsys.readouterr().out + shown], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert said[0] == str(Path(sys.executable).parent / "task-lab")
+    endpoints = STATE["endpoints"]
+    assert said[1] == f"{endpoints['database_url']} {endpoints['amqp_url']}"
+
+
+def test_without_a_stack_a_shell_gets_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stack, "read_state", lambda: None)
+    assert run_command(["env"]) == 70
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "make up" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "settings"),
+    [
+        ([], None, {}),
+        (["--handlers", "shop"], None, {"TASK_PLATFORM_HANDLERS": "shop"}),
+        ([], "shop,bank", {"TASK_PLATFORM_HANDLERS": "shop,bank"}),
+        (["--handlers", "shop"], "bank", {"TASK_PLATFORM_HANDLERS": "shop"}),
+    ],
+)
+def test_handlers_of_ones_own_are_named_by_option_or_variable(
+    arguments: list[str],
+    variable: str | None,
+    settings: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: dict[str, object] = {}
+
+    def up(**options: object) -> dict[str, object]:
+        asked.update(options)
+        return STATE
+
+    monkeypatch.setattr(stack, "up", up)
+    monkeypatch.delenv("TASK_PLATFORM_HANDLERS", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("TASK_PLATFORM_HANDLERS", variable)
+    assert run_command(["up", *arguments]) == 0
+    assert asked["settings"] == settings
+
+
 def test_every_command_says_what_it_does() -> None:
     commands = {command.callback: command for command in app.registered_commands}
     assert {callback.__name__ for callback in commands if callback} == {
-        *("run", "report", "floor", "up", "status", "down", "doctor", "chaos"),
+        *("run", "report", "floor", "up", "status", "env", "down", "doctor", "chaos"),
     }
     assert all(callback and callback.__doc__ for callback in commands)

@@ -32,7 +32,11 @@ def platform_variables(
     settings: Mapping[str, str], *, database_url: str, amqp_url: str
 ) -> dict[str, str]:
     """Variables common to all processes; `settings` wins, except over where the servers are."""
-    inherited = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    inherited = {}
+    if search_path := os.environ.get("PYTHONPATH"):
+        # The processes run in a folder of their own: what is named from here must be whole.
+        entries = (str(Path(entry).absolute()) for entry in search_path.split(os.pathsep))
+        inherited["PYTHONPATH"] = os.pathsep.join(entries)
     return {
         **inherited,
         **settings,
