@@ -1,8 +1,8 @@
 """Judging a history in Jepsen's manner: operations that were ok, failed or unknown, and a ledger.
 
 Pure. The records are in `histories_ledger`, read back by `task_lab.collect.witness`; the checks
-stand in modules of their own: what clients saw, the life of each task, what tasks left behind,
-replays of the dead.
+stand in modules of their own: what clients saw, the life of each task, what tasks
+came to and left behind, replays of the dead.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from task_lab.check import histories_effects as effects
 from task_lab.check import histories_lives as lives
 from task_lab.check import histories_operations as operations
 from task_lab.check import histories_replays as replays
+from task_lab.check import histories_results as results
 from task_lab.check.histories_index import History
 from task_lab.check.histories_ledger import NOTHING_ELSE, Ledger, Operation, Permitted
 from task_lab.check.verdict import Check, Verdict, answer_of, combine
@@ -43,6 +44,7 @@ class Judgement:
 
 
 CHECKS: Sequence[Callable[[History], Check]] = (
+    operations.check_something_proven,
     operations.check_none_lost,
     operations.check_unknown_at_most_once,
     operations.check_failed_left_nothing,
@@ -58,6 +60,7 @@ CHECKS: Sequence[Callable[[History], Check]] = (
     lives.check_attempts_within_limit,
     lives.check_attempts_charged,
     lives.check_failures_consistent,
+    results.check_results_right,
     effects.check_effects_once,
     effects.check_started_once,
     effects.check_dead_letters_agree,
@@ -73,13 +76,11 @@ def judge_history(
     """Every check's answer and their combined verdict.
 
     permitted: what else may have happened; unless it says so, nothing did. A check that crashes is
-    UNKNOWN, and so is a history without operations: nothing was proven.
+    UNKNOWN, and so is a history without any ok operation: nothing was proven.
     """
     history = History(operations, ledger, permitted)
     checks = [answer_of(check, history) for check in CHECKS]
     verdict = combine(check.verdict for check in checks)
-    if not operations and verdict is Verdict.PASS:
-        verdict = Verdict.UNKNOWN
     return Judgement(verdict, checks, _counts(history, checks))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from task_platform.domain.task import State
 
-from task_lab.check.histories_index import History, answer, as_json
+from task_lab.check.histories_index import History, answer, as_json, canonical
 from task_lab.check.histories_ledger import TaskRow
 from task_lab.check.verdict import Check
 
@@ -17,8 +17,9 @@ _EFFECT = "effect"
 def check_effects_once(history: History) -> Check:
     """A guarded effect was made once for each SUCCEEDED `effect` task, by a claim that ran.
 
-    What belongs to a completion (`transaction`) was made by the last claim. A FAILED task has at
-    most the effect it made under `once` before it failed.
+    What belongs to a completion (`transaction`) was made by the last claim, and is on record
+    nowhere else. A FAILED task has at most the effect it made under `once` before it failed. A task
+    that is not there made none.
     """
     recorded: dict[str, list[int]] = defaultdict(list)
     for effect in history.ledger.effects:
@@ -29,6 +30,10 @@ def check_effects_once(history: History) -> Check:
         for row in tasks
         for finding in _effect_findings(row, history, recorded[row.id])
     ]
+    made = [one.task_id for one in history.ledger.effect_log if one.kind == "guarded"]
+    made += [one.task_id for one in history.ledger.effects]
+    without_row = Counter(one for one in made if one not in history.rows)
+    wrong += [f"{one}: {count} effects, and no row" for one, count in without_row.items()]
     return answer("effects_once", wrong, f"{len(tasks)} effect tasks, each effect once")
 
 
@@ -46,9 +51,9 @@ def _effect_findings(row: TaskRow, history: History, recorded: list[int]) -> Ite
         yield f"an effect of claim {guarded[0]}, which never started"
     elif guarded and not is_once and guarded[0] != row.fence:
         yield f"an effect of claim {guarded[0]}, completed by claim {row.fence}"
-    elif is_once and recorded != guarded:
+    elif recorded != (guarded if is_once else []):
         yield f"effects of claims {guarded}, recorded are {recorded}"
-    elif least and as_json(row.result) != {"fence": guarded[0]}:
+    elif least and canonical(as_json(row.result)) != canonical({"fence": guarded[0]}):
         yield f"an effect of claim {guarded[0]}, the result says {row.result}"
 
 

@@ -10,7 +10,15 @@ from task_platform.domain.transitions import TERMINAL
 
 from task_lab.check.histories_index import History, answer, as_json, canonical
 from task_lab.check.histories_ledger import TaskRow
-from task_lab.check.verdict import Check
+from task_lab.check.verdict import Check, Verdict
+
+
+def check_something_proven(history: History) -> Check:
+    """Something was accepted: of a platform that refuses everything nothing is known."""
+    ok = len(history.with_outcome("ok"))
+    wrong = [] if ok else [f"nothing was proven: none of {len(history.operations)} accepted"]
+    good = f"{ok} of {len(history.operations)} operations were accepted"
+    return answer("something_proven", wrong, good, otherwise=Verdict.UNKNOWN)
 
 
 def check_none_lost(history: History) -> Check:

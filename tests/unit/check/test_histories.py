@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -42,6 +43,7 @@ from .histories import (
 )
 
 Change = Callable[[Told], Told]
+Outcome = Literal["ok", "failed", "unknown"]
 REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "checker.md"
 TRANSACTION = {"via": "transaction"}
 
@@ -206,6 +208,16 @@ SABOTAGE: list[tuple[str, str, Change]] = [
             )
         ),
     ),
+    ("results_right", "none", with_row("plain", result=None)),
+    ("results_right", "of a failure", with_row("bad", result="null")),
+    ("results_right", "wrong", with_row("plain", result='{"sum":7}')),
+    ("effects_once", "of nobody", with_more("effect_log", LoggedEffect("x", 1, "guarded"))),
+    ("effects_once", "recorded of nobody", with_more("effects", RecordedEffect("x", "guarded", 1))),
+    (
+        "effects_once",
+        "a transaction's on record",
+        with_more("effects", RecordedEffect("committed", "guarded", 2)),
+    ),
     ("effects_once", "not recorded", without("effects", is_of("once"))),
     (
         "effects_once",
@@ -303,7 +315,7 @@ def test_each_corruption_is_found_by_its_check(check: str, change: Change) -> No
 
 def test_every_check_is_sabotaged() -> None:
     names = {check.__name__.removeprefix("check_") for check in CHECKS}
-    assert {check for check, _, _ in SABOTAGE} == names - {"witness_complete"}
+    assert {check for check, _, _ in SABOTAGE} == names - {"witness_complete", "something_proven"}
     judgement = judge_history([], EMPTY)
     assert {check.name for check in judgement.checks} == names
 
@@ -347,8 +359,58 @@ def test_a_check_that_crashes_is_unknown() -> None:
     assert judgement.verdict is Verdict.UNKNOWN
 
 
-def test_no_operations_prove_nothing() -> None:
-    assert judge_history([], EMPTY).verdict is Verdict.UNKNOWN
+@pytest.mark.parametrize("outcomes", [[], ["unknown"] * 3, ["failed"], ["unknown", "failed"]])
+def test_a_platform_that_accepts_nothing_proves_nothing(outcomes: list[Outcome]) -> None:
+    refused = Life("t").operation(task_id=None, expected="SUCCEEDED")
+    operations = [
+        replace(refused, key=f"key-{number}", outcome=outcome)
+        for number, outcome in enumerate(outcomes)
+    ]
+    judgement = judge_history(operations, EMPTY)
+    assert judgement.verdict is Verdict.UNKNOWN
+    assert {one.name for one in judgement.checks if one.verdict is not Verdict.PASS} == {
+        "something_proven"
+    }
+
+
+@pytest.mark.parametrize(
+    ("task_type", "payload", "right", "wrong"),
+    [
+        ("sum", {"numbers": [1, 2]}, '{"sum":3}', ['{"sum":3.0}', '{"sum":true}', "3", "null"]),
+        ("sum", {"numbers": [1, 0.5]}, '{"sum":1.5}', ['{"sum":1.6}', '{"sum":"1.5"}', "[]"]),
+        ("sum", {"numbers": []}, '{"sum":0}', ['{"sum":1}']),
+        ("sum", {"numbers": [2.0, 10**16, -(10**16)]}, '{"sum":2.0}', ['{"sum":2}']),
+        ("sleep", {"seconds": 1}, '{"slept_s":1.0}', ['{"slept_s":2.0}']),
+        ("echo", {"a": [1, -0.0]}, '{"a":[1,-0.0]}', ['{"a":[1,0]}', '{"a":[true,-0.0]}']),
+        ("echo", None, "null", ["{}"]),
+        ("flaky", {"failures": 0}, '{"attempt":1}', ['{"attempt":2}']),
+        # Nothing is known of these.
+        ("sum", {"numbers": ["1"]}, '{"sum":1}', []),
+        ("sum", ["x"], '"y"', []),
+        ("sleep", {"seconds": "1"}, '{"slept_s":1.0}', []),
+        ("mine", {}, '"whatever"', []),
+    ],
+)
+def test_a_result_is_what_its_payload_implies(
+    task_type: str, payload: object, right: str, wrong: list[str]
+) -> None:
+    changes = {"task_type": task_type, "payload": json.dumps(payload)}
+    sent = with_operation("key-plain", task_type=task_type, payload=payload)
+    told = sent(with_row("plain", **changes, result=right)(good_history()))
+    assert judge(told) == (Verdict.PASS, set())
+    for result in wrong:
+        assert judge(with_row("plain", result=result)(told)) == (Verdict.FAIL, {"results_right"})
+
+
+def test_a_flaky_task_succeeds_after_its_failures() -> None:
+    flaky = Life("t", "flaky", {"failures": 3}).lives("claim retry claim retry claim ok")
+    ledger = ledger_of([flaky])
+    row = replace(ledger.tasks[0], result='{"attempt":3}')
+    told = Told([flaky.operation()], replace(ledger, tasks=[row]))
+    assert judge(told) == (Verdict.FAIL, {"results_right"})
+    row = replace(row, payload='{"failures": 2}')
+    told = Told([flaky.operation(payload={"failures": 2})], replace(ledger, tasks=[row]))
+    assert judge(told) == (Verdict.PASS, set())
 
 
 @pytest.mark.parametrize(
