@@ -98,6 +98,10 @@ async def open_pool(
             server_settings={
                 "application_name": f"task-platform {process}",
                 "jit": "off",
+                # A plan made for a new, small table would be kept while it grows to millions.
+                "plan_cache_mode": "force_custom_plan",
+                # What the statements are written for, whatever the database's own default.
+                "default_transaction_isolation": "read committed",
                 "timezone": "UTC",
                 "statement_timeout": f"{settings.database_timeout_s * 1_000:.0f}",
                 "idle_in_transaction_session_timeout": "30s",

@@ -1,0 +1,54 @@
+"""The statements of every moment stay fast on connections that knew the table when it was small."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from task_platform.settings import Settings
+from task_platform.storage.outcomes import finish_succeeded
+from task_platform.storage.pool import Pool, open_pool
+
+from ....factories import success
+from .steps import claim, submitted_ids
+
+# More than a server needs before it keeps a plan for good.
+MANY_CALLS = 10
+SMALL, GROWN = 100, 20_000
+
+
+@pytest.fixture
+async def one_connection(settings: Settings) -> AsyncIterator[Pool]:
+    """A pool whose statements all go over one connection."""
+    pool = await open_pool(settings, process="test", size=1)
+    yield pool
+    await pool.close()
+
+
+async def _claim_and_finish(pool: Pool) -> None:
+    for task_id in await submitted_ids(pool, MANY_CALLS):
+        answer = await claim(pool, [task_id])
+        await finish_succeeded(
+            pool, [success(task) for task in answer.tasks], closed_claims=[answer.claim_id or 0]
+        )
+
+
+async def _whole_table_reads(pool: Pool) -> int:
+    await pool.execute("select pg_stat_force_next_flush()")
+    counted: int = await pool.fetchval(
+        "select seq_scan from pg_stat_user_tables where relname = 'tasks'"
+    )
+    return counted
+
+
+async def test_a_table_that_has_grown_is_not_read_as_a_whole_db12(one_connection: Pool) -> None:
+    pool = one_connection
+    await pool.execute("alter table tasks set (autovacuum_enabled = off)")
+    await submitted_ids(pool, SMALL)
+    await pool.execute("analyze tasks")
+    await _claim_and_finish(pool)
+    for _ in range(GROWN // 1_000):
+        await submitted_ids(pool, 1_000)
+    before = await _whole_table_reads(pool)
+    await _claim_and_finish(pool)
+    assert await _whole_table_reads(pool) == before
