@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from time import monotonic
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import EventDict
+
+from task_platform.scrub import scrub
 
 log = structlog.get_logger()
 
 REPEAT_AFTER_S = 30.0
+# The Postgres driver quotes the value that it cannot encode.
+_QUOTED_ARGUMENT = re.compile(r"(invalid input for query argument \$\d+).*", re.DOTALL)
 
 
 class Outage:
@@ -65,13 +72,31 @@ class Outage:
             )
 
 
+def _first_line(_: object, __: str, event: EventDict) -> EventDict:
+    """What a library says, without the objects that it appends line by line."""
+    event["event"] = scrub(str(event["event"]).partition("\n")[0])
+    return event
+
+
+def _without_values(_: object, __: str, event: EventDict) -> EventDict:
+    """The messages of exceptions, without what they quote: rows, arguments, credentials."""
+    for each in event.get("exception") or ():
+        if isinstance(each, dict) and "exc_value" in each:
+            # Postgres puts the row that it refuses into further lines.
+            message = str(each["exc_value"]).partition("\n")[0]
+            each["exc_value"] = scrub(_QUOTED_ARGUMENT.sub(r"\1", message))
+    return event
+
+
 def configure_logging(level: str, *, process: str) -> None:
     """Send everything, the libraries' own warnings included, through one JSON renderer."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks,
+        # Frames without their variables: those are payloads, results and URLs.
+        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+        _without_values,
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
@@ -83,7 +108,7 @@ def configure_logging(level: str, *, process: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[_first_line, *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -116,15 +116,20 @@ class Settings(BaseSettings):
     @classmethod
     def _is_url(cls, url: SecretStr, info: ValidationInfo) -> SecretStr:
         schemes = _SCHEMES[info.field_name or ""]
-        parts = urlsplit(url.get_secret_value())
-        if parts.scheme not in schemes or not (parts.hostname or "host=" in parts.query):
-            raise ValueError(f"must look like {schemes[0]}://user:password@host:port/name")
+        if not _leads_somewhere(url.get_secret_value(), schemes):
+            raise ValueError(
+                f"must look like {schemes[0]}://user:password@host:port/name, with the characters"
+                " / ? # @ : of a password as %2F %3F %23 %40 %3A"
+            )
         return url
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.renew_s * 2 > self.lease_s:
             raise ValueError("renew_s must be at most half of lease_s")
+        if self.reaper_interval_s * 4 > self.lease_s:
+            # A reaper that looks away for longer cannot know who still renews, and ends no lease.
+            raise ValueError("reaper_interval_s must be at most a quarter of lease_s")
         if self.retry_base_s > self.retry_cap_s:
             raise ValueError("retry_base_s must not exceed retry_cap_s")
         if 0 < self.retention_s < self.idempotency_ttl_s:
@@ -138,6 +143,17 @@ class Settings(BaseSettings):
     def printable(self) -> dict[str, object]:
         """The settings for the log, secrets masked."""
         return self.model_dump(mode="json")
+
+
+def _leads_somewhere(url: str, schemes: Sequence[str]) -> bool:
+    """Whether this is a server's URL, and not one that an unescaped password cuts in two."""
+    try:
+        parts = urlsplit(url)
+        has_server = bool(parts.hostname or "host=" in parts.query) and parts.port != 0
+    except ValueError:  # a port that is no number
+        return False
+    is_cut = bool(parts.fragment) or ("@" in url and "@" not in parts.netloc)
+    return parts.scheme in schemes and has_server and not is_cut
 
 
 def load_settings() -> Settings:

@@ -16,6 +16,7 @@ from task_platform.domain.batching import BatchLimits, halves
 from task_platform.domain.task import ClaimedTask
 from task_platform.errors import BadData
 from task_platform.metrics import WorkerMetrics
+from task_platform.scrub import scrub
 from task_platform.storage.claims import give_back
 from task_platform.storage.outcomes import (
     Failure,
@@ -230,7 +231,7 @@ def _unusable_result(success: Success, error: BadData) -> Failure:
     return Failure(
         task=success.task,
         error_type="InvalidResult",
-        message=f"the database refuses the result: {error}"[:500],
+        message=scrub(f"the database refuses the result: {error}".partition("\n")[0]),
         retry_in_s=None,
         started_at=success.started_at,
         ended_at=success.ended_at,

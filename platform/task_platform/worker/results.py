@@ -11,7 +11,7 @@ from typing import Any
 from task_platform import strict_json
 from task_platform.domain.retry import delay_asked_for
 from task_platform.errors import InvalidResult, NonRetryable, RetryAfter, WorkerLost
-from task_platform.worker.scrub import describe, scrub
+from task_platform.scrub import describe, scrub
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from .processes import (
 )
 from .real_processes import free_port, started
 
-SHORT = {"LEASE_S": "2", "RENEW_S": "0.5", "DRAIN_GRACE_S": "5"}
+SHORT = {"LEASE_S": "2", "RENEW_S": "0.5", "REAPER_INTERVAL_S": "0.2", "DRAIN_GRACE_S": "5"}
 
 
 async def until_consuming(pool: Pool, settings: Settings, workers: int) -> None:

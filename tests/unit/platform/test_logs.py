@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import asyncpg
 import pytest
+import structlog
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 from task_platform import logs
@@ -31,6 +39,68 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def said() -> Iterator[list[EventDict]]:
     with capture_logs() as lines:
         yield lines
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
+    """What a process with its logging configured writes to stderr."""
+    stderr, root = io.StringIO(), logging.getLogger()
+    before = root.handlers[:], root.level
+    monkeypatch.setattr(sys, "stderr", stderr)
+    logs.configure_logging("info", process="worker")
+    yield stderr.getvalue
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    root.handlers[:], root.level = before
+
+
+REFUSED = asyncpg.CheckViolationError(
+    'new row violates check constraint "c"\nDETAIL:  Failing row contains (4111111111111111).'
+)
+NOT_ENCODED = asyncpg.DataError("invalid input for query argument $5: ['4111111111111111'] (a\nb)")
+WITH_URL = RuntimeError("cannot connect to amqp://app:hunter2@broker/")
+
+
+@pytest.mark.parametrize("error", [REFUSED, NOT_ENCODED, WITH_URL])
+def test_an_exception_is_logged_without_values_and_credentials(
+    written: Callable[[], str], error: Exception
+) -> None:
+    def fail(payload: dict[str, Any], url: str) -> None:
+        raise error
+
+    try:
+        fail({"card": "4111111111111111"}, "amqp://app:hunter2@broker/")
+    except Exception as caught:
+        try:
+            raise ValueError("again") from caught
+        except ValueError as second:
+            structlog.get_logger().error("failed", exc_info=second)
+            logging.getLogger("somebody").error("failed %s", "too", exc_info=second)
+    lines = [json.loads(line) for line in written().splitlines()]
+    assert [line["event"] for line in lines] == ["failed", "failed too"]
+    for line in lines:
+        again, first = line["exception"]
+        assert (again["exc_type"], first["exc_type"]) == ("ValueError", type(error).__name__)
+        assert [frame["name"] for frame in first["frames"]][-1] == "fail"
+    assert "4111111111111111" not in written()
+    assert "hunter2" not in written()
+
+
+def test_a_task_that_nobody_waited_for_is_logged_without_its_objects(
+    written: Callable[[], str],
+) -> None:
+    async def forget() -> None:
+        async def fail() -> None:
+            raise RuntimeError("4111111111111111\n4111111111111111")
+
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "it failed", "future": asyncio.ensure_future(fail())}
+        )
+        await asyncio.sleep(0)
+
+    asyncio.run(forget())
+    first = json.loads(written().splitlines()[0])
+    assert first["event"] == "it failed"
 
 
 def test_many_retries_of_many_waiters_are_a_line_each_half_minute(

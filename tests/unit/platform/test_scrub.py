@@ -7,7 +7,7 @@ from time import perf_counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from task_platform.worker.scrub import MAX_MESSAGE, describe, scrub
+from task_platform.scrub import MAX_MESSAGE, describe, scrub
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ def test_every_bad_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) ->
     ("values", "about"),
     [
         ({"LEASE_S": "2", "RENEW_S": "1.5"}, "renew_s"),
+        ({"LEASE_S": "3", "RENEW_S": "1"}, "reaper_interval_s"),
         ({"RETRY_BASE_S": "10", "RETRY_CAP_S": "5"}, "retry_base_s"),
         ({"RETENTION_S": "10", "IDEMPOTENCY_TTL_S": "11"}, "retention_s"),
     ],
@@ -80,6 +81,21 @@ def test_secrets_are_masked_in_print_and_in_complaints(monkeypatch: pytest.Monke
     with pytest.raises(ConfigurationError) as refused:
         load_settings()
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("mark", ["/", "?", "#", ":/"])
+@pytest.mark.parametrize("name", ["DATABASE_URL", "AMQP_URL"])
+def test_a_password_that_is_not_escaped_is_refused_without_a_piece_of_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, mark: str
+) -> None:
+    scheme = "postgresql" if name == "DATABASE_URL" else "amqp"
+    for first in ("12", "s3c"):
+        monkeypatch.setenv(
+            f"TASK_PLATFORM_{name}", f"{scheme}://app:{first}{mark}ret@host:5432/tasks"
+        )
+        with pytest.raises(ConfigurationError, match="%23") as refused:
+            load_settings()
+        assert not any(piece in str(refused.value) for piece in (first, "ret@"))
 
 
 def test_settings_do_not_change() -> None:
