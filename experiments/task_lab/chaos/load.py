@@ -95,6 +95,17 @@ def mixed_load(seed: int) -> list[Call]:
     return sorted(calls, key=lambda call: call.at_s)
 
 
+def one_more(seed: int) -> Call:
+    """A task that must succeed, for when the faults are over: does the platform work again?"""
+    task = Submission(again_key(seed), "sum", {"numbers": [1, 2, 3]}, _SPARE_RETRIES, "SUCCEEDED")
+    return Call(0.0, 0, is_batch=False, submissions=(task,), tries=_MOST_TRIES, is_replayed=False)
+
+
+def again_key(seed: int) -> str:
+    """The key of that task."""
+    return f"chaos-{seed}-again"
+
+
 # task type, payload, max_retries, expected
 _Fields = tuple[str, Any, int, Expected]
 

@@ -1,4 +1,4 @@
-"""One schedule: load and faults side by side, heal, settle, read everything back, judge.
+"""One schedule: load and faults side by side, heal, settle, one task more, read back, judge.
 
 The folder then holds `schedule.json`, `history.jsonl`, `events.jsonl` and `judgement.json`; after
 anything but a pass also `ledger.json` and `logs/`.
@@ -11,21 +11,22 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from task_platform.domain.task import State
 from uuid_utils.compat import uuid7
 
+from task_lab.chaos.checks import check_deaths, check_settled, check_works_again
 from task_lab.chaos.client import LoadClient
 from task_lab.chaos.history import History, check_answers, count_repeats, operations_of, read_sent
-from task_lab.chaos.load import Call
+from task_lab.chaos.load import Call, again_key, one_more
 from task_lab.chaos.platform import ChaosPlatform
 from task_lab.chaos.settle import settle
 from task_lab.check.histories import judge_history
 from task_lab.check.histories_ledger import Ledger
-from task_lab.check.verdict import Check, Verdict, combine
+from task_lab.check.verdict import Verdict, combine
 from task_lab.collect.witness import read_ledger
 from task_lab.faults.actions import Stage, strike
 from task_lab.faults.plan import Fault, Schedule
@@ -34,6 +35,8 @@ from task_lab.store import RunFolder
 
 # The promise is 15 s after the last fault; threefold, on a machine that does other things.
 SETTLE_WITHIN_S = 45.0
+# Nothing strikes any more, and nothing else is to be done.
+AGAIN_WITHIN_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -72,18 +75,17 @@ async def run_trial(
     folder.write_json("schedule.json", plan.document())
     first_id = str(uuid7())
     reannounced = await platform.reannounced()
+    client = LoadClient(platform.api_urls, History(folder / "history.jsonl"))
     folder.append_event("load_started", calls=len(calls))
-    await _disturb(platform, plan, calls, folder)
+    await _disturb(platform, plan, client.offer(calls), folder)
     folder.append_event("settle_started")
     settling = time.monotonic()
-    left = await settle(
-        platform.endpoints,
-        platform.runtime.processes(),
-        first_id=first_id,
-        within_s=SETTLE_WITHIN_S,
-    )
+    left = await _settle(platform, first_id, SETTLE_WITHIN_S)
     settled_s = round(time.monotonic() - settling, 1)
     folder.append_event("settled", left=left)
+    await client.offer([one_more(plan.seed)])
+    left_again = await _settle(platform, first_id, AGAIN_WITHIN_S)
+    folder.append_event("settled_again", left=left_again)
     deaths = platform.take_deaths()
     for death in deaths:
         folder.append_event("process_ended", **asdict(death))
@@ -110,14 +112,19 @@ def keep_evidence(platform: ChaosPlatform, folder: RunFolder) -> None:
     shutil.copytree(platform.runtime.logs_dir(), folder / "logs", dirs_exist_ok=True)
 
 
+async def _settle(platform: ChaosPlatform, first_id: str, within_s: float) -> Mapping[str, int]:
+    return await settle(
+        platform.endpoints, platform.runtime.processes(), first_id=first_id, within_s=within_s
+    )
+
+
 async def _disturb(
-    platform: ChaosPlatform, plan: Schedule, calls: Sequence[Call], folder: RunFolder
+    platform: ChaosPlatform, plan: Schedule, load: Coroutine[Any, Any, None], folder: RunFolder
 ) -> None:
     """Offer the load while the faults strike; returns when all are healed and all is answered."""
     stage = platform.stage()
-    client = LoadClient(platform.api_urls, History(folder / "history.jsonl"))
     work = [
-        asyncio.ensure_future(client.offer(calls)),
+        asyncio.ensure_future(load),
         *(asyncio.ensure_future(_strike(stage, fault, folder)) for fault in plan.faults),
     ]
     try:
@@ -136,12 +143,14 @@ async def _strike(stage: Stage, fault: Fault, folder: RunFolder) -> None:
 
 def _judge(plan: Schedule, folder: RunFolder, found: Found, *, took_s: float) -> TrialResult:
     sent = read_sent(folder / "history.jsonl")
-    judgement = judge_history(operations_of(sent), found.ledger)
+    operations = operations_of(sent)
+    judgement = judge_history(operations, found.ledger)
     checks = [
         *judgement.checks,
         *check_answers(sent),
-        _check_settled(found.left),
-        _check_deaths(found.deaths, found.ledger),
+        check_settled(found.left, within_s=SETTLE_WITHIN_S),
+        check_works_again(again_key(plan.seed), operations, found.ledger),
+        check_deaths(found.deaths, found.ledger),
     ]
     own = {"reannounced": found.reannounced, "claims_lost": _claims_lost(found.ledger)}
     injected = [event for event in folder.events() if event["event"] == "fault_injected"]
@@ -158,31 +167,6 @@ def _judge(plan: Schedule, folder: RunFolder, found: Found, *, took_s: float) ->
     document = {**asdict(result), "checks": [asdict(check) for check in checks]}
     folder.write_json("judgement.json", json.loads(json.dumps(document, default=str)))
     return result
-
-
-def _check_settled(left: Mapping[str, int]) -> Check:
-    remaining = {name: count for name, count in left.items() if count}
-    return Check(
-        "settled",
-        Verdict.FAIL if remaining else Verdict.PASS,
-        f"at rest within {SETTLE_WITHIN_S:g} s" if not remaining else "not at rest in time",
-        expected={},
-        observed=remaining,
-    )
-
-
-def _check_deaths(deaths: Sequence[Death], ledger: Ledger) -> Check:
-    """Processes end by themselves only where a `crash` task tells a worker to, once a claim."""
-    told_to = sum(row.fence for row in ledger.tasks if row.task_type == "crash")
-    workers = sum(one.job == "worker" for one in deaths)
-    others = [f"{one.name}: exit code {one.exit_code}" for one in deaths if one.job != "worker"]
-    return Check(
-        "processes_survive",
-        Verdict.FAIL if others or workers > told_to else Verdict.PASS,
-        f"{workers} workers ended by themselves, up to {told_to} were told to; others: {others}",
-        expected={"others": [], "workers": told_to},
-        observed={"others": others, "workers": workers},
-    )
 
 
 def _claims_lost(ledger: Ledger) -> int:
