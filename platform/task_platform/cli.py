@@ -13,8 +13,8 @@ import typer
 import uvloop
 
 from task_platform import service
-from task_platform.errors import ConfigurationError, TaskPlatformError
-from task_platform.settings import Settings, load_settings
+from task_platform.errors import ConfigurationError, DatabaseUnavailable, TaskPlatformError
+from task_platform.settings import PREFIX, Settings, load_settings
 from task_platform.storage.migrate import migrate as apply_migrations
 from task_platform.tools import dlq
 
@@ -86,9 +86,20 @@ def main() -> NoReturn:
     except ConfigurationError as error:
         print(f"task-platform: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(78)
+    except DatabaseUnavailable as error:
+        print(f"task-platform: {_without_database(error)}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
     except TaskPlatformError as error:
         print(f"task-platform: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
+
+
+def _without_database(error: DatabaseUnavailable) -> str:
+    """What to look at; the variable's name only, as a password may be in its value."""
+    variable = f"{PREFIX}DATABASE_URL"
+    if variable in os.environ:
+        return f"cannot use the database that {variable} names: {error}"
+    return f"cannot use the default database, as {variable} is not set: {error}"
 
 
 if __name__ == "__main__":

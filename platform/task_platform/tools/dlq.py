@@ -6,6 +6,7 @@ The list is the database's. The queue `tasks.dlq` follows it: the relay sees to 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, TypeVar
@@ -21,6 +22,7 @@ from task_platform.storage.migrate import is_current
 from task_platform.storage.pool import Pool, close_pool, open_pool
 from task_platform.tools import dlq_output as output
 from task_platform.tools.dlq_bulk import Report, purge, replay
+from task_platform.tools.text import printable
 
 app = typer.Typer(
     name="dlq",
@@ -66,7 +68,7 @@ def list_command(
             if cursor is None or len(found) == limit:
                 return dead_letters.Page(tuple(found), cursor)
 
-    output.say_page(_with_database(collect), as_json=as_json)
+    output.say_page(_with_database(collect), with_resolved=everything, as_json=as_json)
 
 
 @app.command()
@@ -103,15 +105,29 @@ def purge_command(
     *,
     everything: Everything = False,
     task_type: OfType = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before purging all.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask first; needed by scripts.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Take dead letters off the list for good; their tasks stay FAILED."""
     wanted = _wanted(ids, everything=everything, task_type=task_type)
     if everything and not yes:
-        raise typer.BadParameter("purging all needs --yes", param_hint="--all")
+        _ask_to_purge_all(task_type)
     report = _with_database(lambda pool: purge(pool, wanted, task_type=task_type))
     _finish(report, as_json=as_json)
+
+
+def _ask_to_purge_all(task_type: str | None) -> None:
+    """Come back only if the person at the terminal agrees."""
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(
+            "nobody is there to be asked: purging all needs --yes", param_hint="--all"
+        )
+    kind = "" if task_type is None else f" of type {printable(task_type)}"
+    if not typer.confirm(f"Purge all open dead letters{kind} for good?", err=True):
+        typer.echo("nothing was purged", err=True)
+        raise typer.Exit(_EXIT_PARTLY)
 
 
 def _wanted(

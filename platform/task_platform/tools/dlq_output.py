@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from task_platform.storage.dead_letters import DeadLetter, Detail, Outcome, Page
 from task_platform.tools.dlq_bulk import Report
 from task_platform.tools.text import as_json as json_line
-from task_platform.tools.text import printable, shortened
+from task_platform.tools.text import cut, printable, shortened, table, time_text
 
 _WHY_NOT = {
     Outcome.RESOLVED_BEFORE: "was replayed or purged before",
@@ -24,8 +23,11 @@ _WHY_NOT = {
 _MOST_REASONS = 20
 
 
-def say_page(page: Page, *, as_json: bool) -> None:
-    """Print a part of the list."""
+def say_page(page: Page, *, with_resolved: bool, as_json: bool) -> None:
+    """Print a part of the list: one line for each, cut to the terminal if there is one.
+
+    with_resolved: it may contain some that are not open any more.
+    """
     if as_json:
         letters = [_letter(letter) for letter in page.letters]
         typer.echo(json_line({"dead_letters": letters, "next_before": page.next_before}))
@@ -33,19 +35,23 @@ def say_page(page: Page, *, as_json: bool) -> None:
     if not page.letters:
         typer.echo("no dead letters")
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("task", "type", "attempts", "failed at", "reason", "status"):
-        table.add_column(column, no_wrap=column == "task", overflow="fold")
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    # Ids and times are worth nothing when they are cut, so types and reasons share what is left.
+    most_of_type = None if width is None else max(8, width // 10)
+    rows = [["task", "failed at (UTC)", *(["status"] if with_resolved else []), "type", "reason"]]
     for letter in page.letters:
-        table.add_row(
-            str(letter.task_id),
-            _cell(letter.task_type or "-"),
-            "-" if letter.attempts is None else str(letter.attempts),
-            letter.failed_at.isoformat(sep=" ", timespec="seconds"),
-            _cell(_reason(letter)),
-            _status(letter),
+        status = _status(letter) if width is None else letter.resolution or "open"
+        rows.append(
+            [
+                str(letter.task_id),
+                time_text(letter.failed_at, "minutes").replace("T", " ").removesuffix("Z"),
+                *([status] if with_resolved else []),
+                cut(printable(letter.task_type or "-"), most_of_type),
+                printable(_reason(letter)),
+            ]
         )
-    Console().print(table)
+    for line in table(rows, width=width):
+        typer.echo(line)
     if page.next_before is not None:
         typer.echo(f"more: --before {page.next_before}")
 
@@ -56,31 +62,29 @@ def say_detail(detail: Detail, *, as_json: bool) -> None:
         typer.echo(json_line(_detail(detail)))
         return
     letter = detail.letter
-    lines = {
+    facts = {
         "task": str(letter.task_id),
         "type": letter.task_type or "-",
         "tenant": letter.tenant or "-",
         "status": _status(letter),
-        "failed at": letter.failed_at.isoformat(sep=" "),
-        "reason": _reason(letter),
+        "failed at": time_text(letter.failed_at),
+        "reason": shortened(_reason(letter), 2_000),
         "attempts": "-"
         if letter.attempts is None
         else f"{letter.attempts} charged, {letter.max_retries} retries allowed",
         "repeats": str(letter.replay_of or "-"),
-        "in tasks.dlq": "still to be announced" if detail.is_unannounced else "announced",
+        "in tasks.dlq": _in_queue(detail),
         "payload": shortened(detail.payload or "-", 2_000),
     }
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in lines.items():
-        table.add_row(name, _cell(value))
+    rows = list(facts.items())
     for failure in detail.failures:
-        ended = failure.ended_at.isoformat(sep=" ", timespec="milliseconds")
+        ended = time_text(failure.ended_at, "milliseconds")
         error = f"{failure.error_type}: {failure.message}"
         said = f"{ended} {failure.outcome} on {failure.worker}: {error}"
-        table.add_row(f"attempt {failure.attempt}", _cell(said))
-    Console().print(table)
+        rows.append((f"attempt {failure.attempt}", said))
+    # Not cut: a terminal goes on in the next line, and what is copied from there is whole.
+    for line in table([(name, printable(value)) for name, value in rows], width=None):
+        typer.echo(line)
 
 
 def say_report(report: Report, *, as_json: bool) -> None:
@@ -142,9 +146,13 @@ def _reason(letter: DeadLetter) -> str:
     error = _parsed(letter.error)
     if error is None:
         return letter.reason
-    return shortened(f"{error['type']}: {error['message']}", 200)
+    return f"{error['type']}: {error['message']}"
 
 
-def _cell(text: str) -> Text:
-    # As Text, so that brackets in it are not taken for markup.
-    return Text(printable(text))
+def _in_queue(detail: Detail) -> str:
+    """What can be said of its message without asking the broker: the relay keeps the two agreed."""
+    if detail.letter.resolution is not None:
+        return f"no more: the relay removes the message of what was {detail.letter.resolution}"
+    if detail.is_unannounced:
+        return "not yet: its message waits for the broker"
+    return "sent; the relay sends it again, should it be missing there"

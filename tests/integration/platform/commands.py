@@ -37,6 +37,8 @@ async def launched(
             **environment,
             **{f"TASK_PLATFORM_{name}": value for name, value in settings.items()},
         },
+        # Nobody is there to answer.
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=stdout,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import json
+import os
+import re
+import struct
+import sys
+import termios
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -36,6 +43,39 @@ class Dlq:
         (line,) = ended.out.splitlines()
         assert line.isascii()
         return json.loads(line)
+
+    async def on_terminal(
+        self, *arguments: str, answer: str = "", columns: int = 80, code: int = 0
+    ) -> str:
+        """What somebody sees at a terminal of so many columns, who types the answer."""
+        ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        os.write(ours, answer.encode())
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "task_platform.cli", "dlq", *arguments),
+            env={
+                **{name: value for name, value in os.environ.items() if name != "COLUMNS"},
+                "TASK_PLATFORM_DATABASE_URL": self._url,
+            },
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        try:
+            async with asyncio.timeout(60):
+                assert await process.wait() == code
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            seen = b""
+            # An error, not an end, once nobody holds the other side.
+            with contextlib.suppress(OSError):
+                while part := os.read(ours, 65_536):
+                    seen += part
+            os.close(ours)
+        return seen.decode()
 
 
 @pytest.fixture
@@ -94,6 +134,63 @@ async def test_what_clients_chose_cannot_command_a_terminal(dlq: Dlq, pool: Pool
     assert [failure["message"] for failure in whole["failures"]] == [NASTY]
 
 
+async def test_the_list_has_one_line_for_each_and_is_whole_when_piped(dlq: Dlq, pool: Pool) -> None:
+    (task_id,) = await dead(pool, 1)
+    message = "a reason \n" + "that goes on and on " * 20
+    await pool.execute(
+        "update tasks set task_type = $2, error = $3 where id = $1",
+        task_id,
+        "a type with a name as long as they may be",
+        json.dumps({"type": "RuntimeError", "message": message}),
+    )
+    piped, seen = await asyncio.gather(dlq("list"), dlq.on_terminal("list", columns=80))
+    head, line = piped.out.splitlines()
+    assert head.split() == ["task", "failed", "at", "(UTC)", "type", "reason"]
+    assert line.startswith(f"{task_id}  20")
+    assert "a type with a name as long as they may be  RuntimeError: a reason" in line
+    assert line.endswith("on ")
+    head, line = seen.splitlines()
+    assert line.startswith(f"{task_id}  20")
+    assert len(line) <= 80
+    assert line.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (None, "sent; "),
+        (
+            "insert into outbox (queue, task_ids, due_at, available_at)"
+            " values ('tasks.dlq', array[$1::uuid], now(), now())",
+            "not yet: ",
+        ),
+        ("purge", "no more: "),
+        ("replay", "no more: "),
+    ],
+)
+async def test_what_is_said_of_the_queue_is_true(
+    dlq: Dlq, pool: Pool, change: str | None, said: str
+) -> None:
+    (task_id,) = await dead(pool, 1)
+    await pool.execute("delete from outbox")
+    if change and " " in change:
+        await pool.execute(change, task_id)
+    elif change:
+        assert (await dlq(change, str(task_id))).code == 0
+    shown = (await dlq("show", str(task_id))).out
+    (line,) = [line for line in shown.splitlines() if line.startswith("in tasks.dlq")]
+    assert line.split(None, 2)[2].startswith(said)
+
+
+async def test_programs_get_times_as_the_api_writes_them(dlq: Dlq, pool: Pool) -> None:
+    task_id = await nasty(pool)
+    (listed,) = (await dlq.json("list"))["dead_letters"]
+    shown = await dlq.json("show", str(task_id))
+    times = [listed["failed_at"], shown["created_at"], shown["failures"][0]["ended_at"]]
+    for time in times:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", time)
+
+
 async def test_replay_and_purge_by_id(dlq: Dlq, pool: Pool) -> None:
     one, other, third = await dead(pool, 3)
     replayed, purged = await asyncio.gather(
@@ -116,12 +213,17 @@ async def test_all_at_once_asks_first_when_it_cannot_be_undone(dlq: Dlq, pool: P
     refused = await dlq("purge", "--all")
     assert refused.code == 64
     assert "--yes" in refused.err
+    declined = await dlq.on_terminal("purge", "--all", "--task-type", "sum", answer="n\n", code=1)
+    assert "Purge all open dead letters of type sum for good? [y/N]" in declined
+    assert "nothing was purged" in declined
     assert (await dead_letters.count_open(pool))[0] == 4
     replayed = await dlq.json("replay", "--all", "--task-type", "sum", "--rate", "1000")
     assert replayed["replayed"] == 4
     assert await pool.fetchval("select count(*) from tasks where replay_of is not null") == 4
     await dead(pool, 2)
     assert (await dlq.json("purge", "--all", "--yes"))["purged"] == 2
+    await dead(pool, 2)
+    assert "2 purged" in await dlq.on_terminal("purge", "--all", answer="y\n")
 
 
 @pytest.mark.parametrize(
@@ -154,4 +256,6 @@ async def test_without_a_database_or_its_schema_it_says_so(settings: Settings) -
     for ended, about in ((away, "Connect"), (unmigrated, "task-platform migrate")):
         assert ended.code == 1
         assert about in ended.err
+        assert "the database that TASK_PLATFORM_DATABASE_URL names" in ended.err
+        assert "postgresql://" not in ended.err
         assert "Traceback" not in ended.err
