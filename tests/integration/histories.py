@@ -9,8 +9,8 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-from task_lab.check.histories import Judgement, Operation, judge_history
-from task_lab.check.histories_ledger import Ledger
+from task_lab.check.histories import Judgement, Operation, Permitted, judge_history
+from task_lab.check.histories_ledger import NOTHING_ELSE, Ledger
 from task_lab.collect.witness import read_ledger
 from task_platform.domain.transitions import TERMINAL
 from task_platform.settings import Settings
@@ -53,7 +53,12 @@ async def submitted(
 
 
 async def judged(
-    settings: Settings, operations: Sequence[Operation], *, lost: int = 0, within_s: float = 15.0
+    settings: Settings,
+    operations: Sequence[Operation],
+    *,
+    lost: int = 0,
+    within_s: float = 15.0,
+    permitted: Permitted = NOTHING_ELSE,
 ) -> Judgement:
     """The judgement once the platform is at rest, or on what there is when the time is over.
 
@@ -70,7 +75,7 @@ async def judged(
             resting_since = monotonic()
         is_over = resting_since is not None and monotonic() - resting_since >= rest_s
         if is_over or monotonic() > deadline:
-            return judge_history(operations, ledger)
+            return judge_history(operations, ledger, permitted)
         await asyncio.sleep(0.1)
 
 

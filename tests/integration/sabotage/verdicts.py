@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from task_lab.check.histories import Judgement, Operation
+from task_lab.check.histories import Judgement, Operation, Permitted
+from task_lab.check.histories_ledger import NOTHING_ELSE
 from task_lab.check.verdict import Verdict
 from task_platform.settings import Settings
 
@@ -29,10 +30,15 @@ async def assert_lost_without_protection(
 
 
 async def assert_failed_without_protection(
-    settings: Settings, operations: Sequence[Operation], *, check: str, is_protected: bool
+    settings: Settings,
+    operations: Sequence[Operation],
+    *,
+    check: str,
+    is_protected: bool,
+    permitted: Permitted = NOTHING_ELSE,
 ) -> None:
     """Protected, nothing is wrong. Sabotaged, this check says so, whatever others say."""
-    judgement = await judged(settings, operations)
+    judgement = await judged(settings, operations, permitted=permitted)
     if is_protected:
         assert_passed(judgement)
     else:
