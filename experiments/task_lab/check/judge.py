@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -44,23 +45,30 @@ def check_run(folder: RunFolder) -> dict[str, Any]:
 def judge_run(folder: RunFolder) -> Verdict:
     """Write the run's verdict into run.json and return it: what the checks say of a whole run.
 
-    A run that lacks what a whole one leaves is INVALID, one that ended early UNKNOWN; one that was
-    interrupted stays INTERRUPTED.
+    A proven failure stands. Else a run that was interrupted stays INTERRUPTED; one that lacks what
+    a whole one leaves is INVALID, one that ended early UNKNOWN.
     """
     run = folder.run()
-    if run["ended"] == "interrupted":
+    checks = folder.read_json("checks.json") if (folder / "checks.json").exists() else None
+    missing = [name for name in _NEEDED if not (folder / name).exists()]
+    if checks is not None and checks["verdict"] == Verdict.FAIL:
+        verdict, reason = Verdict.FAIL, _reason(checks)
+    elif run["ended"] == "interrupted":
         return Verdict.INTERRUPTED
-    if missing := [name for name in _NEEDED if not (folder / name).exists()]:
+    elif missing or checks is None:
         verdict, reason = Verdict.INVALID, f"missing: {', '.join(missing)}"
     elif run["ended"] != "completed":
         verdict, reason = Verdict.UNKNOWN, "the run ended early"
     else:
-        document = folder.read_json("checks.json")
-        verdict = Verdict(document["verdict"])
-        reason = "; ".join(
-            f"{check['name']}: {check['detail']}"
-            for check in document["checks"]
-            if check["verdict"] != Verdict.PASS
-        )
+        verdict, reason = Verdict(checks["verdict"]), _reason(checks)
     folder.update_run(verdict=verdict, reason=reason)
     return verdict
+
+
+def _reason(checks: Mapping[str, Any]) -> str:
+    """What every check that did not pass has to say."""
+    return "; ".join(
+        f"{check['name']}: {check['detail']}"
+        for check in checks["checks"]
+        if check["verdict"] != Verdict.PASS
+    )

@@ -30,11 +30,11 @@ EXIT_CODES = {
 EXIT_USAGE = 64
 EXIT_INTERNAL = 70
 
-# A proven failure stands whatever else went wrong; then what makes the numbers unusable; then what
-# is merely not known.
+# A proven failure stands whatever else went wrong; then a whole that is none; then what makes the
+# numbers unusable; then what is merely not known.
 _GRAVEST_FIRST = (
-    Verdict.INTERRUPTED,
     Verdict.FAIL,
+    Verdict.INTERRUPTED,
     Verdict.INVALID,
     Verdict.UNKNOWN,
     Verdict.PASS,

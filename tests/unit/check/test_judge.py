@@ -43,6 +43,15 @@ def test_a11_a_run_that_lacks_an_output_is_invalid(tmp_path: Path, name: str) ->
     assert name in folder.run()["reason"]
 
 
+@pytest.mark.parametrize("ended", ["completed", "crashed", "interrupted"])
+def test_a_proven_failure_stands_whatever_became_of_the_run(tmp_path: Path, ended: str) -> None:
+    folder = finished_run(tmp_path, verdict="FAIL", ended=ended)
+    (folder / "summary.json").unlink()
+    assert judge_run(folder) is Verdict.FAIL
+    assert folder.run()["verdict"] == "FAIL"
+    assert folder.run()["reason"].startswith("none_lost")
+
+
 @pytest.mark.parametrize(
     ("ended", "verdict"), [("crashed", Verdict.UNKNOWN), ("interrupted", Verdict.INTERRUPTED)]
 )

@@ -18,7 +18,8 @@ PASS, FAIL, UNKNOWN, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN, Verd
         ([PASS, UNKNOWN], UNKNOWN),
         ([UNKNOWN, INVALID], INVALID),
         ([INVALID, FAIL, PASS], FAIL),
-        ([FAIL, Verdict.INTERRUPTED], Verdict.INTERRUPTED),
+        ([FAIL, Verdict.INTERRUPTED], FAIL),
+        ([INVALID, Verdict.INTERRUPTED, UNKNOWN], Verdict.INTERRUPTED),
     ],
 )
 def test_the_gravest_part_decides(parts: list[Verdict], whole: Verdict) -> None:
