@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# JupyterLab refuses to run as root unless it is told.
+ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help setup report test test-slow chaos lint format floor up down lab clean
 
 help:
 	@echo "make report     run the throughput experiment and write its report"
 	@echo "make test       all tests this machine can run, on real services"
-	@echo "make up | down  a platform to play with: start, stop"
+	@echo "make up | down  a platform to play with: start; stop and delete its tasks"
 	@echo "make lab        JupyterLab on the notebooks, with a platform up"
 	@echo "make lint       ruff and mypy"
 	@echo "make test-slow  the long tests"
@@ -59,9 +61,16 @@ up: setup
 down: $(READY)
 	$(BIN)/task-lab down
 
+# Only a stack that was started here is taken down here. The shell waits for JupyterLab on Ctrl-C.
 lab: setup
-	$(BIN)/task-lab up $(ARGS)
-	$(BIN)/jupyter lab --notebook-dir notebooks; status=$$?; $(BIN)/task-lab down; exit $$status
+	@trap : INT; \
+	if [ "$$($(BIN)/task-lab status --json)" = null ]; then \
+		$(BIN)/task-lab up $(ARGS) || exit; \
+		trap '$(BIN)/task-lab down' EXIT; \
+	else \
+		$(BIN)/task-lab status; \
+	fi; \
+	$(BIN)/jupyter lab $(ALLOW_ROOT) --notebook-dir notebooks
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
