@@ -1,7 +1,8 @@
 """HTTP as uvicorn speaks it, with bounds on what a client may make the server wait for or hold.
 
 The head of a request has to be complete within a time and a size, its body within a time; what is
-not HTTP, or ends early, is answered with a problem. A refused client may go on sending for a short
+not HTTP, or ends early, is answered with a problem, unless something that was asked before is still
+to be answered: that is answered, and is the last. A refused client may go on sending for a short
 while, so that it comes to read the refusal, and is then cut off.
 """
 
@@ -9,25 +10,45 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
-from typing import Any
+from http import HTTPStatus
+from typing import Any, cast
 
 import httptools
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
+from task_platform.api.http_head import (
+    MAX_HEAD_BYTES,
+    Head,
+    Refusal,
+    head_too_large,
+    malformed,
+    written_without_upgrade,
+)
 from task_platform.api.problems import MEDIA_TYPE, problem
-
-MAX_HEAD_BYTES = 65_536
-
-
-class _HeadTooLarge(Exception):
-    pass
 
 
 class _Receiving(Enum):
     NOTHING = "between two requests"
     HEAD = "a request line and headers"
     BODY = "a body"
+
+
+class _LastAnswer:
+    """What a request is answered through while its body is incomplete: the answer is the last.
+
+    It ends the connection gently; closed at once, it would be reset under a client that is still
+    sending and may lose the answer by that.
+    """
+
+    def __init__(self, protocol: BoundedHttpProtocol) -> None:
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+        self.close = protocol.part
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -47,9 +68,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._receiving = _Receiving.NOTHING
         self._deadline: asyncio.TimerHandle | None = None
         self._is_refused = False
-        self._head_bytes = 0
+        self._head = Head()
         # Since something of a body came: the parser keeps an unfinished header, however long.
         self._bytes_without_body = 0
+        # The request before the newest, while that waits for it.
+        self._asked_before: RequestResponseCycle | None = None
+        # Whether the newest request, whose body is incomplete, wanted to keep the connection.
+        self._wanted_to_keep = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -65,49 +90,57 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._bytes_without_body += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # no other protocol is spoken here: the request is answered as any other
+            self._feed(data)
+        except Refusal as refusal:
+            self._refuse(refusal)
+            return
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, _HeadTooLarge):
-                self._refuse_head()
-            else:
-                self._refuse(400, "malformed-request", "this is not a valid HTTP/1.1 request")
+            why = error.__context__
+            if not isinstance(why, Refusal):
+                why = malformed("this is not a valid HTTP/1.1 request")
+            self._refuse(why)
             return
         if self._receiving is not _Receiving.NOTHING and self._bytes_without_body > MAX_HEAD_BYTES:
-            self._refuse_head()
-        elif self._deadline is None:
+            self._refuse(head_too_large())
+            return
+        if self._receiving is _Receiving.BODY:
+            self._let_answer_be_last()
+        if self._deadline is None:
             self._expect_rest()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more; True when it may still wait for an answer."""
-        if self._receiving is not _Receiving.NOTHING:
-            self._refuse(400, "incomplete-request", "the request ended before its announced end")
-        elif not self._is_refused and not self._is_answered():
-            self.cycle.keep_alive = False
-            return True
-        return False
-
-    def shutdown(self) -> None:
-        if self._is_refused:
-            self.transport.close()
-        super().shutdown()
+        if not self._is_refused:
+            if self._receiving is not _Receiving.NOTHING:
+                detail = "the request ended before its announced end"
+                self._refuse(Refusal(HTTPStatus.BAD_REQUEST, "incomplete-request", detail))
+            elif not self._is_answered():
+                self.cycle.keep_alive = False
+        return not self._is_answered()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._receiving = _Receiving.HEAD
-        self._head_bytes = self._bytes_without_body = 0
+        self._bytes_without_body = 0
+        self._head = Head()
 
     def on_url(self, url: bytes) -> None:
-        self._count_head(len(url))
+        self._head.count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_head(len(name) + len(value))
-        super().on_header(name, value)
+        self._head.add(name, value)
+        # Otherwise it is a trailer. Whoever works on the request has its headers already, or not.
+        if self._receiving is _Receiving.HEAD:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # read again: see `_feed`
+        self._head.check(self.parser.get_http_version())
+        before = self.cycle
         super().on_headers_complete()
+        self._asked_before = before if self.pipeline else None
         self._receiving = _Receiving.BODY
         self._bytes_without_body = 0
         self._expect_nothing()
@@ -117,19 +150,50 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         super().on_message_complete()
         self._receiving = _Receiving.NOTHING
         self._expect_nothing()
+        if self.cycle.transport is not self.transport and not self.cycle.response_started:
+            self.cycle.transport = self.transport
+            self.cycle.keep_alive = self._wanted_to_keep
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._receiving is _Receiving.BODY and self._is_answered():
-            self._expect(self.linger_s, self.transport.close)
+        if self._is_refused:
+            self._unset_keepalive_if_required()
 
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
-            raise _HeadTooLarge
+    def part(self) -> None:
+        """Say that no more will be said, and listen no more; close after a while."""
+        self._is_refused = True
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self._expect(self.linger_s, self.transport.close)
+
+    def _feed(self, data: bytes) -> None:
+        """Let the parser take it. A wish for another protocol is read again without that wish: the
+        parser would leave out the body, and take it for the next request."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self.parser.get_method() == b"CONNECT":
+                    raise malformed("this is no proxy") from None
+                head = written_without_upgrade(self.parser, self.url, self.headers)
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                self.parser.feed_data(head)
+                rest = rest[upgrade.args[0] :]
+            else:
+                return
+
+    def _let_answer_be_last(self) -> None:
+        cycle = self.cycle
+        if cycle.transport is self.transport and not cycle.response_started:
+            self._wanted_to_keep, cycle.keep_alive = cycle.keep_alive, False
+            cycle.transport = cast("asyncio.Transport", _LastAnswer(self))
 
     def _is_answered(self) -> bool:
         """Whether nothing that was asked is still being worked on."""
@@ -159,41 +223,44 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             # Reading may be paused until the answers before it are out.
             self._expect_head()
         elif self._receiving is _Receiving.HEAD:
-            self._refuse(408, "request-timeout", "the headers did not come in time")
+            self._refuse_late("the headers did not come in time")
         else:
             self.transport.close()
 
     def _on_late_body(self) -> None:
-        self._refuse(408, "request-timeout", "the body did not come in time")
+        self._refuse_late("the body did not come in time")
 
-    def _refuse_head(self) -> None:
-        limit = f"a request line and its headers may have {MAX_HEAD_BYTES} bytes"
-        self._refuse(431, "request-header-fields-too-large", limit)
+    def _refuse_late(self, detail: str) -> None:
+        self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "request-timeout", detail))
 
-    def _refuse(self, status: int, kind: str, detail: str) -> None:
-        """Answer the request that is being received, and end the connection."""
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer the request that is being received, or all those before it, and be done."""
         self._expect_nothing()
-        if self._receiving is _Receiving.BODY:
-            if self.pipeline or self.cycle.response_started:
-                self.transport.close()
-                return
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        elif not self._is_answered():
-            # What was asked before is answered first, and is the last.
-            self._is_refused = True
+        self._is_refused = True
+        if self._receiving is _Receiving.BODY and not self._withdraw():
+            return
+        if not self._is_answered():
             self.cycle.keep_alive = False
             return
-        self._is_refused = True
-        body = msgspec.json.encode(problem(status, kind, detail))
+        body = msgspec.json.encode(problem(refusal.status, refusal.kind, refusal.detail))
         head = [
             (b"content-type", MEDIA_TYPE.encode()),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
         ]
         lines = [b"%s: %s\r\n" % line for line in (*self.server_state.default_headers, *head)]
-        self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", body)))
-        # Closing at once would reset the connection under a client that is still sending.
-        self.flow.resume_reading()
-        self.transport.write_eof()
-        self._expect(self.linger_s, self.transport.close)
+        self.transport.write(b"".join((STATUS_LINE[refusal.status], *lines, b"\r\n", body)))
+        self.part()
+
+    def _withdraw(self) -> bool:
+        """Let go of the request whose body is being received; False when it is being answered."""
+        if self.pipeline:
+            self.pipeline.popleft()
+            self.cycle = cast("RequestResponseCycle", self._asked_before)
+        elif self.cycle.response_started:
+            return False
+        else:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self.cycle = None  # type: ignore[assignment]
+        return True

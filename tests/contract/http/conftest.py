@@ -17,6 +17,8 @@ from task_platform.service import Service
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool, open_pool
 
+from .wire import HastyProtocol, Wire, api_processes, port_of, served, wired
+
 
 @dataclass(frozen=True)
 class Api:
@@ -82,3 +84,29 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
     """An API with everything it needs."""
     async with running_api(settings) as api:
         yield api
+
+
+@pytest.fixture(scope="module")
+def port(
+    servers: NativeServers,
+    shared_services: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[int]:
+    """The port of an API process."""
+    settings = Settings.model_validate(shared_services)
+    with api_processes(servers, settings, 1, tmp_path_factory.mktemp("api")) as (process,):
+        yield port_of(process)
+
+
+@pytest.fixture
+async def wire(port: int) -> AsyncIterator[Wire]:
+    """A connection to the API."""
+    async with wired(port) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def hasty(settings: Settings) -> AsyncIterator[Wire]:
+    """A connection to an API of little patience."""
+    async with served(settings, HastyProtocol) as port, wired(port) as wire:
+        yield wire

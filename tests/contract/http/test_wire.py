@@ -4,57 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 import secrets
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from task_lab.runtime.servers import NativeServers
-from task_platform.api.http_protocol import MAX_HEAD_BYTES, BoundedHttpProtocol
+from task_platform.api.http_head import MAX_HEAD_BYTES
+from task_platform.api.http_protocol import BoundedHttpProtocol
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
 
-from .wire import Wire, api_processes, port_of, served, wired
-
-BODY = json.dumps({"task_type": "echo", "payload": 1}).encode()
-HEAD = b"POST /tasks HTTP/1.1\r\nHost: api\r\nContent-Type: application/json\r\n"
-LENGTH = b"Content-Length: %d\r\n\r\n"
-CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
-GET = b"GET /healthz HTTP/1.1\r\nHost: api\r\n\r\n"
-
-
-class HastyProtocol(BoundedHttpProtocol):
-    """The same with short times."""
-
-    headers_within_s = 0.5
-    body_within_s = 0.5
-    linger_s = 0.5
-
-
-@pytest.fixture(scope="module")
-def port(
-    servers: NativeServers,
-    shared_services: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[int]:
-    """The port of an API process."""
-    settings = Settings.model_validate(shared_services)
-    with api_processes(servers, settings, 1, tmp_path_factory.mktemp("api")) as (process,):
-        yield port_of(process)
-
-
-@pytest.fixture
-async def wire(port: int) -> AsyncIterator[Wire]:
-    """A connection to the API."""
-    async with wired(port) as wire:
-        yield wire
-
-
-@pytest.fixture
-async def hasty(settings: Settings) -> AsyncIterator[Wire]:
-    """A connection to an API of little patience."""
-    async with served(settings, HastyProtocol) as port, wired(port) as wire:
-        yield wire
+from .wire import BODY, CHUNKED, GET, HEAD, LENGTH, HastyProtocol, Wire, served, wired
 
 
 async def test_a_request_is_answered_and_the_connection_kept(wire: Wire) -> None:
@@ -75,6 +33,12 @@ async def test_a_request_is_answered_and_the_connection_kept(wire: Wire) -> None
         b"GET  HTTP/1.1\r\n\r\n",
         b"CONNECT api:80 HTTP/1.1\r\nHost: api\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /tasks HTTP/2.0\r\nHost: api\r\n\r\n",
+        b"GET /tasks HTTP/0.9\r\nHost: api\r\n\r\n",
+        b"GET /tasks\r\n\r\n",
+        b"GET /tasks HTTP/1.1\r\n\r\n",
+        b"GET /tasks HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n",
+        b"GET /tasks HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
         b"GET /\xff\xfe HTTP/1.1\r\nHost: api\r\n\r\n",
         b"GET /tasks HTTP/1.1\r\nHo st: api\r\n\r\n",
         b"GET /tasks HTTP/1.1\r\nHost: a\x00b\r\n\r\n",
@@ -83,6 +47,10 @@ async def test_a_request_is_answered_and_the_connection_kept(wire: Wire) -> None
         HEAD + b"Content-Length: 99999999999999999999999\r\n\r\n" + BODY,
         HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n" + BODY,
         HEAD + b"Content-Length: 5\r\n" + CHUNKED + BODY,
+        HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: gzip\r\n" + CHUNKED + b"0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: identity\r\n" + LENGTH % len(BODY) + BODY,
+        HEAD.replace(b"/1.1", b"/1.0") + CHUNKED + b"0\r\n\r\n",
         HEAD + CHUNKED + b"zz\r\n",
         HEAD + CHUNKED + b"5\r\n123456789\r\n",
         HEAD + CHUNKED + b"ffffffffffffffffffff\r\n",
@@ -188,15 +156,24 @@ async def test_a_body_announced_too_large_is_refused_before_it_is_sent_in09(wire
         b"GET /" + b"x" * MAX_HEAD_BYTES + b" HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nA: " + b"x" * MAX_HEAD_BYTES + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * MAX_HEAD_BYTES + b"\r\n",
+        # As many separators as anything else.
+        b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 15_000 + b"\r\n",
         b"GET / HTTP/1.1\r\nA: " + b"x" * 1_000_000,
         HEAD + CHUNKED + b"0\r\nA: " + b"x" * 1_000_000,
         HEAD + CHUNKED + b"0\r\n" + b"a: b\r\n" * 200_000,
     ],
-    ids=["target", "header", "headers", "endless", "endless trailer", "trailers"],
+    ids=["target", "header", "headers", "separators", "endless", "endless trailer", "trailers"],
 )
 async def test_headers_above_the_limit_are_refused_in09(wire: Wire, head: bytes) -> None:
     await wire.send(head)
     (await wire.answer()).problem(431, "request-header-fields-too-large")
+
+
+async def test_http_1_0_needs_no_host_and_is_answered_once(wire: Wire) -> None:
+    await wire.send(b"GET /healthz HTTP/1.0\r\n\r\n")
+    answer = await wire.answer()
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert await wire.is_closed()
 
 
 async def test_headers_below_the_limit_pass(wire: Wire) -> None:

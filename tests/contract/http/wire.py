@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -22,7 +21,19 @@ from task_platform.service import Service, serving
 from task_platform.settings import Settings
 from task_platform.storage.pool import open_pool
 
-KIND = re.compile(r"urn:task-platform:problem:([a-z-]+)")
+BODY = json.dumps({"task_type": "echo", "payload": 1}).encode()
+HEAD = b"POST /tasks HTTP/1.1\r\nHost: api\r\nContent-Type: application/json\r\n"
+LENGTH = b"Content-Length: %d\r\n\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: api\r\n\r\n"
+
+
+class HastyProtocol(BoundedHttpProtocol):
+    """The protocol of the API with short times."""
+
+    headers_within_s = 0.5
+    body_within_s = 0.5
+    linger_s = 0.5
 
 
 @dataclass(frozen=True)
