@@ -75,5 +75,5 @@ def test_judging_a_run_closed_early_is_not_green(tmp_path: Path) -> None:
 
 def test_checking_a_run_without_evidence_says_what_is_missing(tmp_path: Path) -> None:
     folder = new_run("throughput", {}, results=tmp_path)
-    with pytest.raises(NeverCollected, match=r"history\.jsonl"):
+    with pytest.raises(NeverCollected, match=r"ended before its evidence .*: no history\.jsonl"):
         check_run(folder)

@@ -15,6 +15,7 @@ from task_lab.spec import Spec
 from task_lab.store import RunFolder
 
 _COUNTERS = ("processed", "failed")
+_RAW_FILES = ("history.jsonl", "tasks.parquet", "dead_letters.parquet", "dlq.json", "load.json")
 
 
 @dataclass(frozen=True)
@@ -53,25 +54,40 @@ class Evidence:
     generator_problems: Sequence[str] = field(default_factory=list)
 
 
-class NeverCollected(InvalidRun):
-    """The run ended before its evidence was on disk; `missing` is the first file that is not."""
+class EvidenceMissing(InvalidRun):
+    """The run's raw files are not all there; `missing` is the first that is not."""
 
-    def __init__(self, folder: RunFolder, missing: str) -> None:
-        super().__init__(f"{folder.path} ended before its evidence was collected: no {missing}")
+    def __init__(self, folder: RunFolder, missing: str, text: str) -> None:
+        super().__init__(f"{folder.path} {text}: no {missing}")
         self.folder, self.missing = folder.path, missing
 
 
+class NeverCollected(EvidenceMissing):
+    """The run ended before its evidence was on disk."""
+
+    def __init__(self, folder: RunFolder, missing: str) -> None:
+        super().__init__(folder, missing, "ended before its evidence was collected")
+
+
+class RawFilesGone(EvidenceMissing):
+    """The run came to its end, and this folder, from a commit for example, has less of it."""
+
+    def __init__(self, folder: RunFolder, missing: str) -> None:
+        text = (
+            "is a finished run without its raw files, which are not kept with a committed report;"
+            " what stands in it cannot be made anew"
+        )
+        super().__init__(folder, missing, text)
+
+
 def read_evidence(folder: RunFolder) -> Evidence:
-    """The run's evidence. Raises NeverCollected."""
-    try:
-        return _read_evidence(folder)
-    except FileNotFoundError as error:
-        raise NeverCollected(folder, str(error.filename)) from error
-
-
-def _read_evidence(folder: RunFolder) -> Evidence:
+    """The run's evidence. Raises NeverCollected; RawFilesGone where the run came to its end."""
+    run = folder.run()
+    missing = next((name for name in _RAW_FILES if not (folder / name).exists()), None)
+    if missing is not None:
+        raise (RawFilesGone if run["ended"] == "completed" else NeverCollected)(folder, missing)
     return Evidence(
-        spec=Spec.model_validate(folder.run()["params"]["resolved"]),
+        spec=Spec.model_validate(run["params"]["resolved"]),
         history=history_frame(folder),
         tasks=pd.read_parquet(folder / "tasks.parquet"),
         dead_letters=pd.read_parquet(folder / "dead_letters.parquet"),

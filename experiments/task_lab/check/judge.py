@@ -26,7 +26,7 @@ def check_run(folder: RunFolder) -> dict[str, Any]:
     """Run every check and write checks.json; returns it.
 
     Its `verdict` combines the checks; the run's own is written by `judge_run`, once the report's
-    parts are there as well. Raises NeverCollected where the run ended before that.
+    parts are there as well. Raises EvidenceMissing where the raw files are not all there.
     """
     evidence = read_evidence(folder)
     checks = run_checks(evidence)

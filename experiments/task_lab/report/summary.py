@@ -18,7 +18,7 @@ from task_lab.store import SCHEMA, RunFolder, write_atomically
 def summarise(folder: Path) -> dict[str, Any]:
     """Compute the summary, write summary.json and summary.md, return it.
 
-    Raises UsageError when the folder is not a run's, NeverCollected when raw files are missing.
+    Raises UsageError when the folder is not a run's, EvidenceMissing when raw files are.
     """
     records = RunRecords(folder)
     summary = build_summary(records)
@@ -38,7 +38,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 
 def build_summary(records: RunRecords) -> dict[str, Any]:
-    """The summary as a plain record, nothing written. Raises NeverCollected on missing files."""
+    """The summary as a plain record, nothing written. Raises EvidenceMissing."""
     evidence = read_evidence(RunFolder(records.folder))
     measured = points.measure_points(records.phases, evidence.history, evidence.tasks)
     types = task_types(records.run)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from task_lab.check.evidence import NeverCollected
+from task_lab.check.evidence import RawFilesGone
 from task_lab.errors import Unknown, UsageError
 from task_lab.report.summary import read_summary, summarise
 
@@ -72,7 +72,7 @@ def test_a_run_without_a_floor_or_metrics_still_has_its_rates(tmp_path: Path) ->
 def test_missing_raw_data_gives_no_summary(tmp_path: Path, name: str) -> None:
     folder = write_run(tmp_path / "run", FakeRun(rounds=1, tasks=30, drain_tasks=30))
     (folder / name).unlink()
-    with pytest.raises(NeverCollected):
+    with pytest.raises(RawFilesGone, match=f"is a finished run without its raw files.*no {name}"):
         summarise(folder)
     with pytest.raises(Unknown, match=r"no summary\.json"):
         read_summary(folder)
