@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from task_lab.errors import LabError, PortInUse, RuntimeUnavailable
+from task_lab.errors import LabError, PortInUse, ProgramFailed, RuntimeUnavailable
 from task_lab.runtime.base import NO_SETTINGS
 from task_lab.runtime.native import NativeRuntime
 from task_lab.runtime.restarter import GROWING, Death, Restarter
@@ -196,6 +196,14 @@ def _main(folder: str, workers: str, api_port: str, settings: str) -> int:
         sys.stderr.write(
             f"port {error.port} on 127.0.0.1 is in use. Choose another for the API, such as "
             f'`make up ARGS="--api-port {other}"`; 0 takes any free one.\n'
+        )
+        return error.exit_code
+    except ProgramFailed as error:
+        # What a program says last is why it ended; what it said before is in its log.
+        reason = (error.log_tail.splitlines() or ["it said nothing"])[-1]
+        sys.stderr.write(
+            f"{error.program} ended with exit code {error.program_exit_code}: {reason}\n"
+            f"its log: {error.log}\n"
         )
         return error.exit_code
     except LabError as error:

@@ -103,8 +103,11 @@ def test_a_stack_runs_handlers_of_ones_own(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_stack_with_handlers_that_are_not_there_does_not_come_up(tmp_path: Path) -> None:
     settings = {"TASK_PLATFORM_HANDLERS": "no_such_shop"}
-    with pytest.raises(StackFailed, match="cannot import handlers from no_such_shop"):
+    with pytest.raises(StackFailed, match="cannot import handlers from no_such_shop") as failed:
         stack.up(workers=1, api_port=0, settings=settings, folder=tmp_path)
+    why, log = failed.value.reason.splitlines()
+    assert "ended with exit code 78" in why
+    assert Path(log.removeprefix("its log: ")).exists()
 
 
 def test_a_state_file_of_a_process_that_is_gone_is_no_stack(tmp_path: Path) -> None:
