@@ -9,6 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from task_lab.cli import app as lab_app
 from task_platform.cli import app as platform_app
+from task_platform.domain.retry import backoff_s
+from task_platform.handlers import HandlerRegistry
 from task_platform.metrics import ApiMetrics, RelayMetrics, WorkerMetrics
 from task_platform.settings import Settings
 from task_platform.tools import dlq
@@ -27,6 +29,27 @@ def test_every_setting_is_documented_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         default = getattr(field.default, "get_secret_value", lambda field=field: field.default)()
         assert f"| `TASK_PLATFORM_{name.upper()}` | `{default}` |" in text
+
+
+def test_every_built_in_type_is_documented() -> None:
+    text = page("built-in-types.md")
+    documented = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    assert sorted(documented) == sorted(HandlerRegistry.load("").task_types)
+
+
+def test_the_page_tells_how_long_retries_last() -> None:
+    policy = Settings.model_construct().retry_policy
+    text = (ROOT / "docs" / "how-to" / "write-a-handler.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (\d+)(?: \(default\))? \| ([\d.]+) to (\d+) (s|min) \|$", text, re.MULTILINE
+    )
+    assert len(rows) == 5
+    for retries, least, most, unit in rows:
+        numbers = range(1, int(retries) + 1)
+        for told, uniform in ((least, 0.0), (most, 1.0)):
+            seconds = sum(backoff_s(policy, number, uniform) for number in numbers)
+            truth = seconds / {"s": 1, "min": 60}[unit]
+            assert float(told) == pytest.approx(truth, abs=0.55)
 
 
 def test_every_metric_is_documented() -> None:
