@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from time import monotonic
 
 import structlog
 
@@ -25,8 +26,10 @@ from task_platform.storage.pool import OUTAGE, Pool, close_pool
 log = structlog.get_logger()
 
 _ROWS_PER_ROUND = 100
-# A relay that dies with rows leaves them hidden for so long.
-_HIDE_S = 10.0
+# A round takes up no message after this time, and its rows stay hidden until the last confirms have
+# come or been given up, and are noted. A relay that dies leaves its rows hidden for no longer.
+_ROUND_S = 4.0
+_NOTE_S = 1.0
 _AGE_EVERY_S = 0.5
 # Statements, confirms and answers of the broker each have a time limit; this is for what hangs in
 # between all the same. Turning over a long dead letter queue takes its time.
@@ -128,16 +131,23 @@ class Relay:
         if publisher.is_backing_off:
             # Taking rows only to release them again would churn the outbox.
             return False
+        # From before they are hidden: by whichever clock, they are hidden for longer than that.
+        ends_at = monotonic() + _ROUND_S
+        hide_s = _ROUND_S + self._settings.publish_timeout_s + _NOTE_S
         rows = await outbox.claim_outbox_rows(
-            self._pool, queue=queue, limit=_ROWS_PER_ROUND, hide_s=_HIDE_S
+            self._pool, queue=queue, limit=_ROWS_PER_ROUND, hide_s=hide_s
         )
         if not rows:
             return False
         sent, remaining = await announce(
-            self._pool, publisher, rows, retry_in_s=self._settings.relay_poll_s * 5
+            self._pool,
+            publisher,
+            rows,
+            retry_in_s=self._settings.relay_poll_s * 5,
+            ends_at=ends_at,
         )
         self._metrics.announced.inc(sent)
-        return remaining == 0 and len(rows) == _ROWS_PER_ROUND
+        return monotonic() >= ends_at if remaining else len(rows) == _ROWS_PER_ROUND
 
     async def _probe_broker(self) -> bool:
         is_there = await self._publishers[topology.TASKS].probe()
