@@ -20,6 +20,7 @@ from task_platform.domain.retry import RetryPolicy
 from task_platform.errors import ConfigurationError
 
 _MARK = "__task_platform_handler__"
+_BUILT_IN = "task_platform.handlers.builtin"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -100,12 +101,12 @@ class HandlerRegistry:
             self._by_type[handler.task_type] = handler
 
     @classmethod
-    def load(cls, modules: str) -> HandlerRegistry:
-        """Built-in handlers and those of the named modules (comma-separated).
+    def load(cls, modules: str, *, builtin_types: bool = True) -> HandlerRegistry:
+        """The handlers of the named modules (comma-separated), and the built-in ones if wanted.
 
         Raises ConfigurationError when a module cannot be imported or holds no handler.
         """
-        names = ["task_platform.handlers.builtin"]
+        names = [_BUILT_IN] if builtin_types else []
         names += [name.strip() for name in modules.split(",") if name.strip()]
         handlers: list[Handler] = []
         for name in names:

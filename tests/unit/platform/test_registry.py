@@ -108,6 +108,16 @@ def test_handlers_of_ones_own_are_loaded_beside_the_built_in() -> None:
 
 
 @pytest.mark.usefixtures("modules")
+def test_without_the_built_in_types_there_are_ones_own_only() -> None:
+    assert HandlerRegistry.load("", builtin_types=False).task_types == frozenset()
+    own = HandlerRegistry.load("handlers_own_tasks", builtin_types=False)
+    assert own.task_types == {"own"}
+    # Their names are free then.
+    clashing = HandlerRegistry.load("handlers_clashing", builtin_types=False)
+    assert clashing.task_types == {"sum"}
+
+
+@pytest.mark.usefixtures("modules")
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
