@@ -165,6 +165,25 @@ def test_an_empty_ledger_is_kept_too(ledger: Ledger, tmp_path: Path) -> None:
     with HistoryWriter(folder / "history.jsonl"):
         pass
     assert keep_ledger(folder, ledger) == 0
+    assert len(pd.read_parquet(folder / "attempt_failures.parquet")) == 0
+
+
+def test_failed_attempts_are_kept_as_reasons_for_another_claim(
+    ledger: Ledger, database_url: str
+) -> None:
+    execute(
+        database_url,
+        """
+        insert into attempt_failures
+            (task_id, fence, attempt, worker, started_at, ended_at, outcome, error_type, message)
+        values ($1, 2, 1, 'w', to_timestamp(1), to_timestamp(2), 'retried', 'Boom', 'private')
+        """,
+        IDS[0],
+    )
+    (row,) = ledger.attempt_failures().to_dict("records")
+    assert (row["task_id"], row["fence"], row["outcome"]) == (IDS[0], 2, "retried")
+    assert (row["started_at"], row["ended_at"]) == (1.0, 2.0)
+    assert "message" not in row
 
 
 def test_d7_the_clocks_of_one_machine_agree(ledger: Ledger) -> None:

@@ -42,6 +42,9 @@ class Evidence:
     dead_letters: task_id, resolved_at. dlq_ids: the task ids that `tasks.dlq` holds.
     prometheus: counter (processed, failed) → instance → its values; None where nothing was read.
     generator_problems: why the generator may have been the limit.
+    failures: attempts that came to no success: task_id, fence, outcome; None where none were kept.
+    given_back: instance → claimed tasks it returned unrun; None where nothing was read.
+    clock_skew_s: the ledger's clock minus the client's.
     """
 
     spec: Spec
@@ -52,6 +55,9 @@ class Evidence:
     events: Sequence[Mapping[str, Any]]
     prometheus: Mapping[str, Mapping[str, InstanceCount]] | None
     generator_problems: Sequence[str] = field(default_factory=list)
+    failures: pd.DataFrame | None = None
+    given_back: Mapping[str, InstanceCount] | None = None
+    clock_skew_s: float = 0.0
 
 
 class EvidenceMissing(InvalidRun):
@@ -94,6 +100,9 @@ def read_evidence(folder: RunFolder) -> Evidence:
         dlq_ids=folder.read_json("dlq.json")["message_ids"],
         events=folder.events(),
         prometheus=_counters(folder),
+        failures=_failures(folder),
+        given_back=_counter(folder, "given_back"),
+        clock_skew_s=run.get("clock_skew_s") or 0.0,
         generator_problems=folder.read_json("load.json")["reasons"],
     )
 
@@ -104,19 +113,28 @@ def history_frame(folder: RunFolder) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(Submission.__struct_fields__))
 
 
+def _failures(folder: RunFolder) -> pd.DataFrame | None:
+    """attempt_failures.parquet; runs of an earlier version have none."""
+    path = folder / "attempt_failures.parquet"
+    return pd.read_parquet(path) if path.exists() else None
+
+
 def _counters(folder: RunFolder) -> dict[str, dict[str, InstanceCount]] | None:
-    counters: dict[str, dict[str, InstanceCount]] = {}
-    for counter in _COUNTERS:
-        first, last, resets = (
-            _by_instance(folder, f"{counter}_{end}") for end in ("first", "last", "resets")
-        )
-        if first is None or last is None or resets is None:
-            return None
-        counters[counter] = {
-            instance: InstanceCount(first[instance], last[instance], resets[instance])
-            for instance in last
-        }
-    return counters
+    counters = {name: _counter(folder, name) for name in _COUNTERS}
+    known = {name: counts for name, counts in counters.items() if counts is not None}
+    return known if len(known) == len(counters) else None
+
+
+def _counter(folder: RunFolder, name: str) -> dict[str, InstanceCount] | None:
+    first, last, resets = (
+        _by_instance(folder, f"{name}_{end}") for end in ("first", "last", "resets")
+    )
+    if first is None or last is None or resets is None:
+        return None
+    return {
+        instance: InstanceCount(first[instance], last[instance], resets[instance])
+        for instance in last
+    }
 
 
 def _by_instance(folder: RunFolder, name: str) -> dict[str, float] | None:

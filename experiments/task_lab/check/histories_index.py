@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from task_platform.domain.transitions import TERMINAL
 
@@ -122,19 +121,6 @@ def answer(
         return Check(name, Verdict.PASS, good)
     more = f"; and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
     return Check(name, otherwise, "; ".join(findings[:_SHOWN]) + more, 0, len(findings))
-
-
-def as_json(text: str | None) -> Any:
-    """The value of a JSON text; None for none."""
-    return None if text is None else json.loads(text)
-
-
-def canonical(value: Any) -> str:
-    """One text for equal JSON values, whatever the order of their keys.
-
-    As for the API, `1`, `1.0` and `true` are three values, and so are `0` and `-0.0`.
-    """
-    return json.dumps(value, sort_keys=True)
 
 
 def _by_task(records: Iterable[R]) -> Mapping[str, Sequence[R]]:

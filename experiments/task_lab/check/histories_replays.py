@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from task_platform.domain.task import State
 
-from task_lab.check.histories_index import History, answer, as_json, canonical
+from task_lab.check.histories_index import History, answer
 from task_lab.check.histories_ledger import DeadLetter, TaskRow
+from task_lab.check.values import as_json, canonical
 from task_lab.check.verdict import Check
 
 _REPLAYED, _PURGED = "replayed", "purged"

@@ -12,8 +12,9 @@ from typing import Any, TypeGuard
 
 from task_platform.domain.task import State
 
-from task_lab.check.histories_index import History, answer, as_json, canonical
+from task_lab.check.histories_index import History, answer
 from task_lab.check.histories_ledger import TaskRow
+from task_lab.check.values import as_json, canonical
 from task_lab.check.verdict import Check
 
 

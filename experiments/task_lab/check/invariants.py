@@ -1,25 +1,29 @@
 """What must be true of every run, each as one pure function over the evidence.
 
 A check says PASS only for what it saw. Together they are: every accepted task terminal exactly
-once, none lost, none unexpected, the result right, attempts within limits, the dead letter queue
-equal to the failed tasks, and three counts that agree.
+once, none lost, none unexpected, the result right, attempts within limits, none claimed twice
+without a reason on record, the dead letter queue equal to the failed tasks, and three counts that
+agree.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pandas as pd
 from task_platform.domain.task import State
 
+from task_lab.check.claims import check_claimed_once
 from task_lab.check.evidence import Evidence
-from task_lab.check.submissions import TERMINAL_STATES, class_submissions, three_counts
-from task_lab.check.verdict import Check, Verdict, answer_of
-
-_SHOWN = 5
+from task_lab.check.invariants_tasks import (
+    check_all_terminal,
+    check_attempts_within_limit,
+    check_results_right,
+    check_times_in_order,
+)
+from task_lab.check.submissions import class_submissions, three_counts
+from task_lab.check.verdict import SHOWN, Check, Verdict, answer_of, failed, passed, some
 
 
 def check_phases_complete(evidence: Evidence) -> Check:
@@ -32,11 +36,11 @@ def check_phases_complete(evidence: Evidence) -> Check:
     short = [name for name in planned if name in ended and sent[name] < planned[name]]
     observed = {"missing": missing, "not_drained": stuck, "not_all_sent": short}
     if stuck:
-        return _fail("phases_complete", f"{_some(stuck)} did not drain in time", observed=observed)
+        return failed("phases_complete", f"{some(stuck)} did not drain in time", observed=observed)
     if missing or short:
-        detail = f"not run in full: {_some([*missing, *short])}"
+        detail = f"not run in full: {some([*missing, *short])}"
         return Check("phases_complete", Verdict.UNKNOWN, detail, list(planned), observed)
-    return _pass("phases_complete", f"all {len(planned)} phases ran and drained")
+    return passed("phases_complete", f"all {len(planned)} phases ran and drained")
 
 
 def check_submissions_answered(evidence: Evidence) -> Check:
@@ -48,12 +52,12 @@ def check_submissions_answered(evidence: Evidence) -> Check:
         rejected = evidence.history[evidence.history["outcome"] == "rejected"]
         statuses = Counter(str(status) for status in rejected["status"])
         detail = f"{submissions.rejected} valid submissions were refused"
-        return _fail("submissions_answered", detail, expected=0, observed=dict(statuses))
+        return failed("submissions_answered", detail, expected=0, observed=dict(statuses))
     detail = (
         f"{submissions.accepted} accepted; without a clear answer:"
         f" {submissions.recovered} recovered, {submissions.absent} absent"
     )
-    return _pass("submissions_answered", detail)
+    return passed("submissions_answered", detail)
 
 
 def check_none_lost(evidence: Evidence) -> Check:
@@ -61,9 +65,9 @@ def check_none_lost(evidence: Evidence) -> Check:
     accepted = class_submissions(evidence).accepted_ids
     lost = sorted(accepted - set(evidence.tasks["id"]))
     if lost:
-        detail = f"{len(lost)} accepted tasks have no row: {_some(lost)}"
-        return _fail("none_lost", detail, expected=0, observed=len(lost))
-    return _pass("none_lost", f"all {len(accepted)} accepted tasks have a row")
+        detail = f"{len(lost)} accepted tasks have no row: {some(lost)}"
+        return failed("none_lost", detail, expected=0, observed=len(lost))
+    return passed("none_lost", f"all {len(accepted)} accepted tasks have a row")
 
 
 def check_none_unexpected(evidence: Evidence) -> Check:
@@ -71,8 +75,8 @@ def check_none_unexpected(evidence: Evidence) -> Check:
     unexpected = class_submissions(evidence).unexpected
     if unexpected:
         detail = f"{unexpected} tasks in the ledger were never sent by this run"
-        return _fail("none_unexpected", detail, expected=0, observed=unexpected)
-    return _pass("none_unexpected", "every task in the ledger was sent by this run")
+        return failed("none_unexpected", detail, expected=0, observed=unexpected)
+    return passed("none_unexpected", "every task in the ledger was sent by this run")
 
 
 def check_accepted_once(evidence: Evidence) -> Check:
@@ -80,78 +84,17 @@ def check_accepted_once(evidence: Evidence) -> Check:
     accepted = evidence.history.loc[evidence.history["outcome"] == "accepted", "task_id"]
     doubles = sorted({*accepted[accepted.duplicated()], *_doubles(evidence.tasks["id"])})
     if doubles:
-        detail = f"{len(doubles)} tasks stand for more than one submission: {_some(doubles)}"
-        return _fail("accepted_once", detail, expected=0, observed=len(doubles))
-    return _pass("accepted_once", f"{len(accepted)} submissions, as many different tasks")
-
-
-def check_all_terminal(evidence: Evidence) -> Check:
-    """Every task reached a terminal state, with the times that belong to it."""
-    tasks = evidence.tasks
-    is_done = tasks["state"].isin(TERMINAL_STATES) & tasks["finished_at"].notna()
-    states = {str(state): int(count) for state, count in tasks["state"].value_counts().items()}
-    if not is_done.all():
-        unfinished = tasks.loc[~is_done, "id"]
-        detail = f"{len(unfinished)} tasks are not terminal: {_some(unfinished)}"
-        return _fail("all_terminal", detail, expected="terminal", observed=states)
-    return _pass("all_terminal", f"all {len(tasks)} tasks are terminal", observed=states)
-
-
-def check_results_right(evidence: Evidence) -> Check:
-    """Every task ended SUCCEEDED, with exactly the result its workload calls for."""
-    expected = {workload.name: workload.expect for workload in evidence.spec.workloads}
-    wrong = []
-    sent = evidence.tasks.dropna(subset="workload")  # the others are another check's finding
-    groups = sent.groupby(["workload", "state", "result"], dropna=False).size()
-    for row in groups.reset_index(name="tasks").to_dict("records"):
-        result = json.loads(row["result"]) if isinstance(row["result"], str) else None
-        if row["state"] != State.SUCCEEDED or result != expected[row["workload"]]:
-            wrong.append({str(column): value for column, value in row.items()})
-    if wrong:
-        count = sum(int(one["tasks"]) for one in wrong)
-        detail = f"{count} tasks did not end with their right result"
-        return _fail("results_right", detail, expected=expected, observed=wrong[:_SHOWN])
-    return _pass("results_right", "every task has the right result", expected=expected)
-
-
-def check_attempts_within_limit(evidence: Evidence) -> Check:
-    """At least one attempt, at most max_retries + 1, none without a claim of its own."""
-    tasks = evidence.tasks
-    ran = tasks["started_at"].notna()
-    outside = tasks[
-        (tasks["attempts"] > tasks["max_retries"] + 1)
-        | (ran & (tasks["attempts"] < 1))
-        | (tasks["attempts"] > tasks["fence"])
-    ]
-    if len(outside):
-        detail = f"{len(outside)} tasks have impossible attempts: {_some(outside['id'])}"
-        return _fail("attempts_within_limit", detail, expected=0, observed=len(outside))
-    again = class_submissions(evidence).duplicated
-    return _pass("attempts_within_limit", f"attempts within limits; {again} tasks claimed again")
-
-
-def check_times_in_order(evidence: Evidence) -> Check:
-    """created ≤ started ≤ finished for every task, and none created before it was sent."""
-    tasks = evidence.tasks
-    sent_at = evidence.history.dropna(subset="task_id").set_index("task_id")["sent_at"]
-    sent = tasks["id"].map(sent_at[~sent_at.index.duplicated()])
-    backwards = tasks[
-        (tasks["started_at"] < tasks["created_at"])
-        | (tasks["finished_at"] < tasks["started_at"])
-        | (tasks["finished_at"] < sent)
-    ]
-    if len(backwards):
-        detail = f"{len(backwards)} tasks ran backwards in time: {_some(backwards['id'])}"
-        return _fail("times_in_order", detail, expected=0, observed=len(backwards))
-    return _pass("times_in_order", "no task ran backwards in time")
+        detail = f"{len(doubles)} tasks stand for more than one submission: {some(doubles)}"
+        return failed("accepted_once", detail, expected=0, observed=len(doubles))
+    return passed("accepted_once", f"{len(accepted)} submissions, as many different tasks")
 
 
 def check_dlq_is_failed(evidence: Evidence) -> Check:
     """`tasks.dlq` holds each FAILED task that was neither replayed nor purged, once."""
-    failed = set(evidence.tasks.loc[evidence.tasks["state"] == State.FAILED, "id"])
+    dead = set(evidence.tasks.loc[evidence.tasks["state"] == State.FAILED, "id"])
     resolved = evidence.dead_letters["resolved_at"].notna()
     listed = set(evidence.dead_letters.loc[~resolved, "task_id"])
-    open_failures = failed - set(evidence.dead_letters.loc[resolved, "task_id"])
+    open_failures = dead - set(evidence.dead_letters.loc[resolved, "task_id"])
     queued = Counter(evidence.dlq_ids)
     observed = {
         "failed": len(open_failures),
@@ -160,9 +103,9 @@ def check_dlq_is_failed(evidence: Evidence) -> Check:
     }
     if listed != open_failures or queued != Counter(open_failures):
         detail = "failed tasks, dead letters and messages in tasks.dlq are not the same set"
-        shown = sorted(open_failures)[:_SHOWN]
-        return _fail("dlq_is_failed", detail, expected=shown, observed=observed)
-    return _pass("dlq_is_failed", f"{queued.total()} messages, {len(failed)} failed tasks")
+        shown = sorted(open_failures)[:SHOWN]
+        return failed("dlq_is_failed", detail, expected=shown, observed=observed)
+    return passed("dlq_is_failed", f"{queued.total()} messages, {len(dead)} failed tasks")
 
 
 def check_counts_agree(evidence: Evidence) -> Check:
@@ -184,9 +127,9 @@ def check_counts_agree(evidence: Evidence) -> Check:
     unseen = round(sum(one.first for one in instances))
     if client != ledger or ledger not in {prometheus, prometheus + unseen}:
         detail = f"client {client}, ledger {ledger}, Prometheus {prometheus}"
-        return _fail("counts_agree", "; ".join(filter(None, [detail, notes])), observed=counts)
+        return failed("counts_agree", "; ".join(filter(None, [detail, notes])), observed=counts)
     detail = "; ".join(filter(None, [f"{ledger} terminal tasks by all three counts", notes]))
-    return _pass("counts_agree", detail, observed=counts)
+    return passed("counts_agree", detail, observed=counts)
 
 
 def check_generator_not_the_limit(evidence: Evidence) -> Check:
@@ -194,7 +137,9 @@ def check_generator_not_the_limit(evidence: Evidence) -> Check:
     problems = list(evidence.generator_problems)
     if problems:
         return Check("generator_not_the_limit", Verdict.INVALID, "; ".join(problems), [], problems)
-    return _pass("generator_not_the_limit", "the generator's CPU share and loop lag were in bounds")
+    return passed(
+        "generator_not_the_limit", "the generator's CPU share and loop lag were in bounds"
+    )
 
 
 CHECKS: Sequence[Callable[[Evidence], Check]] = (
@@ -206,6 +151,7 @@ CHECKS: Sequence[Callable[[Evidence], Check]] = (
     check_all_terminal,
     check_results_right,
     check_attempts_within_limit,
+    check_claimed_once,
     check_times_in_order,
     check_dlq_is_failed,
     check_counts_agree,
@@ -218,19 +164,5 @@ def run_checks(evidence: Evidence) -> list[Check]:
     return [answer_of(check, evidence) for check in CHECKS]
 
 
-def _pass(name: str, detail: str, *, expected: Any = None, observed: Any = None) -> Check:
-    return Check(name, Verdict.PASS, detail, expected, observed)
-
-
-def _fail(name: str, detail: str, *, expected: Any = None, observed: Any = None) -> Check:
-    return Check(name, Verdict.FAIL, detail, expected, observed)
-
-
 def _doubles(ids: pd.Series[str]) -> list[str]:
     return list(ids[ids.duplicated()])
-
-
-def _some(names: Any) -> str:
-    listed = list(names)
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return ", ".join(listed[:_SHOWN]) + more

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from task_platform.domain.transitions import TERMINAL
 
+from task_lab.check.claims import unexplained_claims
 from task_lab.check.evidence import Evidence
 
 TERMINAL_STATES = frozenset(state.value for state in TERMINAL)
@@ -19,8 +22,8 @@ class Submissions:
     """Every submission classed against the ledger; all but `accepted_ids` are counts.
 
     lost: accepted, but no row. recovered, absent: submissions without a clear answer that do, or
-    do not, have a row. unexpected: rows nobody sent. duplicated: tasks claimed again although no
-    attempt of theirs was charged as failed, so that they may have run twice.
+    do not, have a row. unexpected: rows nobody sent. duplicated: tasks claimed again for a
+    reason that is not on record: given back, or run twice.
     """
 
     accepted_ids: frozenset[str]
@@ -36,32 +39,75 @@ class Submissions:
 def class_submissions(evidence: Evidence) -> Submissions:
     """Compare the client's history with the ledger.
 
-    A submission without an answer has no id to look for. Rows that nobody knows and that were
-    created within its phase are taken for it, as many as there are such submissions; the rest is
+    A submission without an answer has no id to look for. Rows that nobody knows, of its type and
+    created within its phase, are taken for it, as many as there are such submissions; the rest is
     unexpected.
     """
     history, tasks = evidence.history, evidence.tasks
     accepted = history[history["outcome"] == "accepted"]
     accepted_ids = frozenset(accepted["task_id"])
-    strangers = tasks.loc[~tasks["id"].isin(accepted_ids), "created_at"]
-    unknown = history[history["outcome"] == "unknown"]
+    strangers = tasks[~tasks["id"].isin(accepted_ids)]
+    unanswered = _unanswered(evidence)
     recovered = 0
-    for _, of_phase in unknown.groupby("phase"):
-        first = of_phase["sent_at"].min()
-        last = of_phase["answered_at"].max() + _LATE_COMMIT_S
-        of_window = strangers[strangers.between(first, last)].index[: len(of_phase)]
+    for _, of_phase in unanswered:
+        of_window = _fitting(strangers, of_phase).index[: len(of_phase)]
         recovered += len(of_window)
         strangers = strangers.drop(of_window)
+    unknown = sum(len(of_phase) for _, of_phase in unanswered)
     return Submissions(
         accepted_ids=accepted_ids,
         accepted=len(accepted),
         rejected=int((history["outcome"] == "rejected").sum()),
         lost=len(accepted_ids - set(tasks["id"])),
         recovered=recovered,
-        absent=len(unknown) - recovered,
+        absent=unknown - recovered,
         unexpected=len(strangers),
-        duplicated=int((tasks["fence"] > tasks["attempts"].clip(lower=1)).sum()),
+        duplicated=int((unexplained_claims(evidence) > 0).sum()),
     )
+
+
+def workloads_of(evidence: Evidence) -> pd.Series[Any]:
+    """The workload of each task, None where nobody sent it, in the ledger's order.
+
+    A task that only a submission without an answer explains has the workload of its phase; None
+    also where it may be of several: they overlap in time, and are of one type.
+    """
+    history, tasks = evidence.history, evidence.tasks
+    found = tasks["workload"].astype(object)
+    accepted_ids = history.loc[history["outcome"] == "accepted", "task_id"]
+    strangers = tasks[~tasks["id"].isin(accepted_ids)]
+    may_be = defaultdict(set)
+    for workload, of_phase in _unanswered(evidence):
+        for index in _fitting(strangers, of_phase).index:
+            may_be[index].add(workload)
+    for index, workloads in may_be.items():
+        if len(workloads) == 1:
+            found.loc[index] = workloads.pop()
+    return found
+
+
+def _unanswered(evidence: Evidence) -> list[tuple[str, pd.DataFrame]]:
+    """For each phase with submissions without a clear answer its workload, and these submissions.
+
+    They come with the `task_type` that was sent.
+    """
+    workload_of = {phase.name: phase.workload for phase in evidence.spec.phases()}
+    type_of = {workload.name: workload.task_type for workload in evidence.spec.workloads}
+    unknown = evidence.history[evidence.history["outcome"] == "unknown"]
+    return [
+        (workload_of[str(phase)], of_phase.assign(task_type=type_of[workload_of[str(phase)]]))
+        for phase, of_phase in unknown.groupby("phase")
+    ]
+
+
+def _fitting(strangers: pd.DataFrame, of_phase: pd.DataFrame) -> pd.DataFrame:
+    """Those rows that submissions of one phase may have left: of their time and type."""
+    first = of_phase["sent_at"].min()
+    last = of_phase["answered_at"].max() + _LATE_COMMIT_S
+    is_of_time = strangers["created_at"].between(first, last)
+    is_of_type = strangers["task_type"] == of_phase["task_type"].iloc[0]
+    fitting: pd.DataFrame = strangers[is_of_time & is_of_type]
+    return fitting
 
 
 def three_counts(evidence: Evidence) -> dict[str, Any]:

@@ -29,6 +29,8 @@ EXIT_CODES = {
 }
 EXIT_USAGE = 64
 EXIT_INTERNAL = 70
+# So many examples of what is wrong are told.
+SHOWN = 5
 
 # A proven failure stands whatever else went wrong; then a whole that is none; then what makes the
 # numbers unusable; then what is merely not known.
@@ -50,6 +52,23 @@ class Check:
     detail: str
     expected: Any = None
     observed: Any = None
+
+
+def passed(name: str, detail: str, *, expected: Any = None, observed: Any = None) -> Check:
+    """A check that found nothing wrong."""
+    return Check(name, Verdict.PASS, detail, expected, observed)
+
+
+def failed(name: str, detail: str, *, expected: Any = None, observed: Any = None) -> Check:
+    """A check that found something wrong."""
+    return Check(name, Verdict.FAIL, detail, expected, observed)
+
+
+def some(names: Iterable[str]) -> str:
+    """The first few of the names, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+    return ", ".join(listed[:SHOWN]) + more
 
 
 def answer_of(check: Callable[[E], Check], evidence: E) -> Check:

@@ -12,11 +12,12 @@ _ANSWER_S = 120.0
 
 
 def keep_ledger(folder: RunFolder, ledger: Ledger) -> int:
-    """Write tasks.parquet and dead_letters.parquet; returns the number of tasks."""
+    """Write what the database knows as parquet files; returns the number of tasks."""
     started = [event for event in folder.events() if event["event"] == "phase_started"]
     tasks = with_phases(ledger.tasks(), history_frame(folder), started)
     tasks.to_parquet(folder / "tasks.parquet", index=False)
     ledger.dead_letters().to_parquet(folder / "dead_letters.parquet", index=False)
+    ledger.attempt_failures().to_parquet(folder / "attempt_failures.parquet", index=False)
     return len(tasks)
 
 

@@ -21,7 +21,15 @@ from task_platform.domain.transitions import TERMINAL
 from task_lab.collect.loop import LoopThread
 
 TERMINAL_STATES = sorted(state.value for state in TERMINAL)
-_TIMES = ("created_at", "due_at", "started_at", "finished_at", "failed_at", "resolved_at")
+_TIMES = (
+    "created_at",
+    "due_at",
+    "started_at",
+    "finished_at",
+    "ended_at",
+    "failed_at",
+    "resolved_at",
+)
 _STATEMENTS = dict(
     re.findall(
         r"^-- name: (\w+)\n(.*?;)",
@@ -84,6 +92,10 @@ class Ledger:
     def dead_letters(self) -> pd.DataFrame:
         """Every dead letter; columns as in the table, timestamps as unix seconds."""
         return self._frame("all_dead_letters")
+
+    def attempt_failures(self) -> pd.DataFrame:
+        """Every attempt that came to no success; timestamps as unix seconds."""
+        return self._frame("all_attempt_failures")
 
     def close(self) -> None:
         """Close the connection."""

@@ -28,6 +28,12 @@ order by id;
 -- Every dead letter, resolved or not.
 select task_id, reason, failed_at, resolved_at, resolution from dead_letters order by task_id;
 
+-- name: all_attempt_failures
+-- Attempts that came to no success. Their messages are the handlers' own and stay out.
+select task_id, fence, attempt, outcome, error_type, worker, started_at, ended_at
+from attempt_failures
+order by task_id, fence;
+
 -- name: clock
 -- The database's clock, and its version.
 select extract(epoch from clock_timestamp())::float8 as now, version() as version;

@@ -46,6 +46,7 @@ COUNTERS: Mapping[str, str] = {
     "processed": 'worker_tasks_processed_total{job="worker"}',
     "failed": 'worker_tasks_failed_total{job="worker"}',
     "retried": 'worker_tasks_retried_total{job="worker"}',
+    "given_back": 'worker_tasks_given_back_total{job="worker"}',
 }
 
 _ENDS: Mapping[str, str] = {

@@ -63,7 +63,15 @@ def good_evidence() -> Evidence:
             },
             "failed": {"a:1": InstanceCount(0, 0, 0), "b:1": InstanceCount(0, 0, 0)},
         },
+        failures=failures_of([]),
+        given_back={"a:1": InstanceCount(0, 0, 0), "b:1": InstanceCount(0, 0, 0)},
     )
+
+
+def failures_of(rows: list[tuple[str, int, str]]) -> pd.DataFrame:
+    """Attempts that came to no success: task_id, fence and outcome of each."""
+    frame = pd.DataFrame(rows, columns=["task_id", "fence", "outcome"])
+    return frame.astype({"task_id": object, "fence": "int64", "outcome": object})
 
 
 def with_task(evidence: Evidence, row: int, **fields: Any) -> Evidence:
@@ -93,4 +101,7 @@ def with_failed_task(evidence: Evidence, row: int = 0) -> Evidence:
         changed,
         dead_letters=pd.DataFrame({"task_id": [failed], "resolved_at": [np.nan]}),
         dlq_ids=[str(failed)],
+        failures=failures_of(
+            [*((str(failed), n, "retried") for n in (1, 2, 3)), (str(failed), 4, "dead")]
+        ),
     )

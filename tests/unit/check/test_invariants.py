@@ -14,6 +14,7 @@ from task_lab.check.submissions import class_submissions, three_counts
 from task_lab.check.verdict import Verdict, combine
 
 from tests.unit.check.evidence import (
+    failures_of,
     good_evidence,
     with_failed_task,
     with_submission,
@@ -68,6 +69,16 @@ def first_task(evidence: Evidence) -> dict[str, Any]:
     return dict(evidence.tasks.iloc[0])
 
 
+def with_given_back(evidence: Evidence, count: int) -> Evidence:
+    return replace(evidence, given_back={"a:1": InstanceCount(0, count, 0)})
+
+
+def with_wrong_recovered(evidence: Evidence) -> Evidence:
+    """The first submission has no answer; the row it left is known by nobody, and wrong."""
+    unanswered = with_submission(evidence, 0, outcome="unknown", status=None, task_id=None)
+    return with_task(unanswered, 0, phase=None, workload=None, result='{"sum": 666}')
+
+
 FAIL, UNKNOWN, INVALID = Verdict.FAIL, Verdict.UNKNOWN, Verdict.INVALID
 SABOTAGES: list[tuple[str, Verdict, str, Sabotage]] = [
     ("phases_complete", UNKNOWN, "a phase never ended", lambda e: drop_event(e, "sum-w3-r02")),
@@ -105,6 +116,7 @@ SABOTAGES: list[tuple[str, Verdict, str, Sabotage]] = [
     ),
     ("all_terminal", FAIL, "no end time", lambda e: with_task(e, 5, finished_at=None)),
     ("results_right", FAIL, "a wrong sum", lambda e: with_task(e, 0, result='{"sum": 14}')),
+    ("results_right", FAIL, "15.0 for 15", lambda e: with_task(e, 0, result='{"sum": 15.0}')),
     ("results_right", FAIL, "too much", lambda e: with_task(e, 0, result='{"sum":15,"x":1}')),
     ("results_right", FAIL, "no result", lambda e: with_task(e, 0, result=None)),
     ("results_right", FAIL, "a failed task", with_failed_task),
@@ -124,6 +136,78 @@ SABOTAGES: list[tuple[str, Verdict, str, Sabotage]] = [
     ),
     ("attempts_within_limit", FAIL, "ran uncharged", lambda e: with_task(e, 0, attempts=0)),
     ("attempts_within_limit", FAIL, "never claimed", lambda e: with_task(e, 0, fence=0)),
+    ("attempts_within_limit", FAIL, "never started", lambda e: with_task(e, 0, started_at=None)),
+    *(
+        (
+            "attempts_within_limit",
+            FAIL,
+            f"{state} without a claim",
+            lambda e, s=state: with_task(e, 0, state=s, attempts=0, fence=0, started_at=None),
+        )
+        for state in ("SUCCEEDED", "FAILED")
+    ),
+    (
+        "claimed_once",
+        FAIL,
+        "every task claimed three times",
+        lambda e: replace(e, tasks=e.tasks.assign(fence=3)),
+    ),
+    (
+        "claimed_once",
+        FAIL,
+        "run twice, charged twice, nothing on record",
+        lambda e: with_given_back(with_task(e, 0, fence=2, attempts=2), 5),
+    ),
+    (
+        "claimed_once",
+        FAIL,
+        "more than were given back",
+        lambda e: with_given_back(with_task(with_task(e, 0, fence=2), 1, fence=2), 1),
+    ),
+    (
+        "claimed_once",
+        FAIL,
+        "another task's reason",
+        lambda e: replace(
+            with_task(e, 0, fence=2), failures=failures_of([("00000001", 1, "worker_lost")])
+        ),
+    ),
+    (
+        "claimed_once",
+        UNKNOWN,
+        "nobody counted what was given back",
+        lambda e: replace(with_task(e, 0, fence=2), given_back=None),
+    ),
+    (
+        "claimed_once",
+        UNKNOWN,
+        "the count of what was given back fell",
+        lambda e: replace(with_task(e, 0, fence=2), given_back={"a:1": InstanceCount(0, 0, 1)}),
+    ),
+    (
+        "claimed_once",
+        UNKNOWN,
+        "reasons were not kept",
+        lambda e: replace(with_task(e, 0, fence=2), failures=None),
+    ),
+    (
+        "times_in_order",
+        FAIL,
+        "created before it was sent",
+        lambda e: with_task(e, 0, created_at=first_task(e)["created_at"] - 1e6),
+    ),
+    (
+        "times_in_order",
+        FAIL,
+        "created before it was sent, by a clock that is ahead",
+        lambda e: replace(e, clock_skew_s=2.0),
+    ),
+    (
+        "results_right",
+        FAIL,
+        "a wrong result of a submission without an answer",
+        with_wrong_recovered,
+    ),
     (
         "times_in_order",
         FAIL,
@@ -238,6 +322,38 @@ def test_a_task_that_properly_failed_satisfies_the_dead_letter_queue() -> None:
     failed = with_failed_task(GOOD)
     assert verdicts(failed)["dlq_is_failed"] is Verdict.PASS
     assert verdicts(failed)["attempts_within_limit"] is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        with_failed_task(GOOD),
+        replace(
+            with_task(GOOD, 0, fence=3, attempts=2),
+            failures=failures_of([("00000000", 1, "worker_lost"), ("00000000", 2, "retried")]),
+        ),
+        with_given_back(with_task(GOOD, 0, fence=3), 2),
+        replace(GOOD, failures=None, given_back=None),
+    ],
+    ids=["retried", "lost and retried", "given back", "nothing to explain"],
+)
+def test_a_claim_with_a_reason_on_record_is_no_double(good: Evidence) -> None:
+    assert verdicts(good)["claimed_once"] is Verdict.PASS
+
+
+def test_a_clock_that_is_behind_creates_nothing_too_early() -> None:
+    behind = GOOD.tasks.assign(
+        **{name: GOOD.tasks[name] - 2 for name in ("created_at", "started_at")}
+    )
+    evidence = replace(GOOD, tasks=behind)
+    assert verdicts(evidence)["times_in_order"] is Verdict.FAIL
+    assert verdicts(replace(evidence, clock_skew_s=-2.0))["times_in_order"] is Verdict.PASS
+
+
+def test_a_row_of_another_type_is_not_what_an_unanswered_submission_left() -> None:
+    other = with_task(with_wrong_recovered(GOOD), 0, task_type="echo")
+    classed = class_submissions(other)
+    assert (classed.recovered, classed.absent, classed.unexpected) == (0, 1, 1)
 
 
 def test_a_replayed_failure_is_no_longer_expected_in_the_queue() -> None:
