@@ -1,7 +1,8 @@
 """JSON as this platform takes it: what passes here can be stored, compared and read back.
 
 Refused: NaN and infinities (also by overflow), lone surrogates, invalid UTF-8, NUL characters
-(Postgres cannot hold them in text), nesting deeper than 64. Integers keep every digit; `-0` is
+(Postgres cannot hold them in text), nesting deeper than 64, integers of more than 4,300 characters
+(sign included). Other integers keep every digit; `-0` is
 read as 0 and, of equal keys in one object, the last wins.
 """
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,28 +21,54 @@ from task_platform.errors import InvalidInput, InvalidResult, MalformedJson
 
 MAX_DEPTH = 64
 
-_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_NUL_ESCAPE = rb"\u0000"
 
 _decode = msgspec.json.Decoder().decode
+_skip = msgspec.json.Decoder(msgspec.Raw).decode
 _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
-def loads(body: bytes) -> Any:
-    """The parsed body. Raises MalformedJson, or InvalidInput naming the place."""
+class _Place(NamedTuple):
+    """Where something is in a value. is_key: it is a key of the object there."""
+
+    path: tuple[str | int, ...] = ()
+    is_key: bool = False
+
+
+def loads(body: bytes, *, around: int = 0) -> Any:
+    """The parsed body. Raises MalformedJson, or InvalidInput naming the place.
+
+    around: so many levels of the body's own stand around what may be nested MAX_DEPTH deep.
+    """
     try:
         value = _decode(body)
     except RecursionError:
-        raise InvalidInput(f"nested deeper than {MAX_DEPTH} levels") from None
+        raise too_deep() from None
     except msgspec.ValidationError as error:
         raise InvalidInput(f"{error}".split(" - ", maxsplit=1)[0].lower()) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        # The decoder's own text may quote the input.
-        if _is_json_but_for_surrogates(body):
-            raise InvalidInput("a string contains a lone surrogate") from None
-        raise MalformedJson("the body is not valid JSON in UTF-8") from None
-    _check(value, "", MAX_DEPTH)
+        raise undecodable(body) from None
+    _check(value, body, MAX_DEPTH + around)
     return value
+
+
+def too_deep() -> InvalidInput:
+    """More levels than are allowed."""
+    return InvalidInput(f"nested deeper than {MAX_DEPTH} levels")
+
+
+def undecodable(body: bytes) -> InvalidInput | MalformedJson:
+    """Why the decoder takes no part of it. Its own text may quote the input."""
+    if _SURROGATE_ESCAPE.search(body):
+        # Each escape as one of the same length that is always right.
+        plain = _SURROGATE_ESCAPE.sub(rb"\\u0041", body.replace(rb"\\", rb"\n"))
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            plain.decode()
+            _skip(plain)
+            return InvalidInput("a string contains a lone surrogate")
+    return MalformedJson("the body is not valid JSON in UTF-8")
 
 
 def dumps(value: Any) -> str:
@@ -73,32 +102,44 @@ def pointer_part(key: str | int) -> str:
     return str(key).replace("~", "~0").replace("/", "~1")
 
 
-def _is_json_but_for_surrogates(body: bytes) -> bool:
-    """Whether only a surrogate escape without its other half keeps the body from being JSON."""
-    if not _SURROGATE_ESCAPE.search(body):
-        return False
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError):
-        return False
-    return True
+def _check(value: Any, body: bytes, levels: int) -> None:
+    # Two looks at the text spare nearly every body the walk through its values.
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets > levels and isinstance(value, list | dict) and _is_deeper(value, levels):
+        raise too_deep()
+    if _NUL_ESCAPE in body and (place := _place_of_nul(value)) is not None:
+        pointer = "".join("/" + pointer_part(part) for part in place.path)
+        what = "a key contains" if place.is_key else "contains"
+        raise InvalidInput(f"{what} a NUL character", pointer=pointer)
 
 
-def _check(value: Any, pointer: str, levels: int) -> None:
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether a list or dict has more levels, itself included."""
+    if levels == 0:
+        return True
+    for inner in value if type(value) is list else value.values():
+        kind = type(inner)
+        # No call for empty ones: a body may hold hundreds of thousands of them.
+        is_next = (kind is list or kind is dict) and (inner or levels == 1)
+        if is_next and _is_deeper(inner, levels - 1):
+            return True
+    return False
+
+
+def _place_of_nul(value: Any) -> _Place | None:
+    """Where the first NUL is; the text may have shown one that a later equal key has replaced."""
     if isinstance(value, str):
-        if "\x00" in value:
-            raise InvalidInput("contains a NUL character", pointer=pointer)
+        return _Place() if "\x00" in value else None
+    if isinstance(value, dict):
+        members: Iterable[tuple[str | int, Any]] = value.items()
     elif isinstance(value, list):
-        if levels == 0:
-            raise InvalidInput(f"nested deeper than {MAX_DEPTH} levels")
-        for index, item in enumerate(value):
-            if not isinstance(item, int | float):
-                _check(item, f"{pointer}/{index}", levels - 1)
-    elif isinstance(value, dict):
-        if levels == 0:
-            raise InvalidInput(f"nested deeper than {MAX_DEPTH} levels")
-        for key, item in value.items():
-            if "\x00" in key:
-                raise InvalidInput("a key contains a NUL character", pointer=pointer)
-            if not isinstance(item, int | float):
-                _check(item, f"{pointer}/{pointer_part(key)}", levels - 1)
+        members = enumerate(value)
+    else:
+        return None
+    for part, inner in members:
+        if type(part) is str and "\x00" in part:
+            return _Place(is_key=True)
+        # No call for empty ones, as above.
+        if inner and (place := _place_of_nul(inner)) is not None:
+            return _Place((part, *place.path), place.is_key)
+    return None

@@ -53,6 +53,15 @@ def key_from_header(request: Request) -> str | None:
     return parse_key(values[0].strip(" \t"), pointer=KEY_HEADER)
 
 
+def refuse_key_header(request: Request) -> None:
+    """Raises InvalidInput when a batch comes under a key of its own."""
+    if KEY_HEADER in request.headers:
+        raise InvalidInput(
+            "a batch has no key of its own: give each item its `idempotency_key`",
+            pointer=KEY_HEADER,
+        )
+
+
 def parse_key(text: str, *, pointer: str) -> str:
     """The key that a bare or quoted text spells. Raises InvalidInput."""
     # `fullmatch`: `$` alone would let a line feed pass.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,13 +11,14 @@ import msgspec
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from starlette.responses import Response
 
-from task_platform import strict_json
 from task_platform.api import openapi, schemas
+from task_platform.api.batches import cut, read_items
+from task_platform.api.edge import Edge
 from task_platform.api.group_commit import GroupCommit
 from task_platform.api.problems import EXPIRES_HEADER, problem_of, timestamp
-from task_platform.api.requests import key_from_header, read_json_body
+from task_platform.api.requests import key_from_header, read_json_body, refuse_key_header
 from task_platform.domain.task import NewTask, State
-from task_platform.errors import ClientError, InvalidInput, KeyHeld, NotFound, TransientError
+from task_platform.errors import ClientError, KeyHeld, NotFound, TransientError
 from task_platform.metrics import ApiMetrics
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
@@ -44,7 +44,7 @@ class Routes:
 
     pool: Pool
     commit: GroupCommit
-    edge: schemas.Edge
+    edge: Edge
     settings: Settings
     metrics: ApiMetrics
 
@@ -99,14 +99,11 @@ class Routes:
         try:
             key = key_from_header(request)
             body = await read_json_body(request, self.settings.max_body_bytes)
-            task = self.edge.new_task(strict_json.loads(body), tenant=TENANT, key=key)
+            task = self.edge.new_task(body, tenant=TENANT, key=key)
             outcome = await self.commit.submit(task)
             settled = self._settle(task, outcome)
-        except ClientError:
-            self.metrics.refused.labels("client").inc()
-            raise
-        except TransientError:
-            self.metrics.refused.labels("unavailable").inc()
+        except (ClientError, TransientError) as error:
+            self._count_refused(error)
             raise
         headers = {"Location": f"/tasks/{settled.view['id']}"}
         if settled.status == 200:
@@ -117,16 +114,19 @@ class Routes:
 
     async def post_batch(self, request: Request) -> Response:
         """Commit many tasks at once. One bad item does not harm the others."""
-        body = await read_json_body(request, self.settings.max_batch_body_bytes)
-        items = _batch_items(strict_json.loads(body))
-        tasks: list[NewTask | InvalidInput] = []
-        for index, item in enumerate(items):
-            try:
-                tasks.append(self.edge.new_batch_task(item, tenant=TENANT, index=index))
-            except InvalidInput as error:
-                tasks.append(error)
-        valid = [task for task in tasks if isinstance(task, NewTask)]
-        outcomes = iter(await self.commit.submit_batch(valid) if valid else ())
+        submissions = 1
+        try:
+            refuse_key_header(request)
+            items = cut(await read_json_body(request, self.settings.max_batch_body_bytes))
+            tasks = await read_items(
+                self.edge, items, tenant=TENANT, most_bytes=self.settings.max_body_bytes
+            )
+            valid = [task for task in tasks if isinstance(task, NewTask)]
+            submissions = len(valid)
+            outcomes = iter(await self.commit.submit_batch(valid) if valid else ())
+        except (ClientError, TransientError) as error:
+            self._count_refused(error, submissions)
+            raise
         answers = [
             self._answer_item(task, next(outcomes) if isinstance(task, NewTask) else task)
             for task in tasks
@@ -172,27 +172,20 @@ class Routes:
                 raise outcome
 
     def _answer_item(
-        self, task: NewTask | InvalidInput, outcome: Submitted | Exception
+        self, task: NewTask | ClientError, outcome: Submitted | Exception
     ) -> dict[str, Any]:
         if isinstance(task, NewTask) and isinstance(outcome, Created | Replayed):
             settled = self._settle(task, outcome)
             return _item(settled.status, settled.key_expires_at, view=settled.view)
         assert isinstance(outcome, Exception)
-        self.metrics.refused.labels(
-            "client" if isinstance(outcome, ClientError) else "unavailable"
-        ).inc()
+        self._count_refused(outcome)
         problem = problem_of(outcome)
         expires_at = outcome.key_expires_at if isinstance(outcome, KeyHeld) else None
         return _item(problem["status"], expires_at, problem=problem)
 
-
-def _batch_items(value: Any) -> Sequence[Any]:
-    if not isinstance(value, dict) or set(value) != {"tasks"}:
-        raise InvalidInput("send an object with the one member `tasks`")
-    items = value["tasks"]
-    if not isinstance(items, list) or not 1 <= len(items) <= schemas.MAX_BATCH:
-        raise InvalidInput(f"1 to {schemas.MAX_BATCH} tasks", pointer="/tasks")
-    return items
+    def _count_refused(self, error: Exception, submissions: int = 1) -> None:
+        reason = "client" if isinstance(error, ClientError) else "unavailable"
+        self.metrics.refused.labels(reason).inc(submissions)
 
 
 def _item(

@@ -1,30 +1,23 @@
-"""What clients send and get. Validation happens here, once; nothing behind it checks again."""
+"""What clients send and get."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from uuid_utils.compat import uuid7
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from task_platform import strict_json
-from task_platform.api.problems import KINDS, PREFIX, said_of, timestamp
-from task_platform.api.requests import KEY_PATTERN, parse_key
-from task_platform.domain.task import NewTask, State, Task
-from task_platform.errors import InvalidInput
-from task_platform.handlers.registry import HandlerRegistry
+from task_platform.api.problems import KINDS, PREFIX, timestamp
+from task_platform.api.requests import KEY_PATTERN
+from task_platform.domain.task import State, Task
 from task_platform.storage.reads import MAX_FAILURES, TaskDetail
-
-M = TypeVar("M", bound=BaseModel)
 
 MAX_BATCH = 1_000
 
-TaskType = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}$")]
+TYPE_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}$"
+TaskType = Annotated[str, StringConstraints(pattern=TYPE_PATTERN)]
 IdempotencyKey = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
 
 
@@ -34,7 +27,7 @@ class TaskIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     task_type: TaskType
-    payload: Any = Field(default_factory=dict, description="Any JSON value; depth at most 64.")
+    payload: Any = Field(default_factory=dict, description="Any JSON value of at most 64 levels.")
     max_retries: Annotated[int, Field(ge=0, le=1_000)] = 3
 
 
@@ -118,7 +111,7 @@ class ProblemOut(BaseModel):
 class BatchItemOut(BaseModel):
     """The answer to one submission of a batch: `task` for 200 and 201, otherwise `error`."""
 
-    status: Literal[200, 201, 410, 422, 503]
+    status: Literal[200, 201, 410, 413, 422, 503]
     task: TaskOut | None
     error: ProblemOut | None
     idempotency_expires_at: datetime | None = Field(
@@ -130,63 +123,6 @@ class BatchOut(BaseModel):
     """Answers in the order of the submissions."""
 
     items: list[BatchItemOut]
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """Turns what clients send into tasks, by the rules of this process.
-
-    strict_types: refuse task types this process has no handler for, instead of leaving them to
-        workers that may know them.
-    """
-
-    handlers: HandlerRegistry
-    strict_types: bool = False
-
-    def new_task(self, raw: Any, *, tenant: str, key: str | None) -> NewTask:
-        """The validated submission. Raises InvalidInput naming the place."""
-        task = _validated(lambda: TaskIn.model_validate(raw), "")
-        return self._to_task(task, tenant, key, "")
-
-    def new_batch_task(self, raw: Any, *, tenant: str, index: int) -> NewTask:
-        """The same for item `index` of a batch."""
-        place = f"/tasks/{index}"
-        item = _validated(lambda: BatchItemIn.model_validate(raw), place)
-        key = item.idempotency_key
-        if key is not None:
-            key = parse_key(key, pointer=f"{place}/idempotency_key")
-        return self._to_task(item, tenant, key, place)
-
-    def _to_task(self, task: TaskIn, tenant: str, key: str | None, place: str) -> NewTask:
-        payload = strict_json.dumps(task.payload)
-        handler = self.handlers.get(task.task_type)
-        if handler is None and self.strict_types:
-            raise InvalidInput("no such task type here", pointer=f"{place}/task_type")
-        if handler is not None and (model := handler.payload) is not None:
-            # From its text, as the worker reads it: strict fields take other things from JSON.
-            _validated(lambda: model.model_validate_json(payload), f"{place}/payload")
-        return NewTask(
-            id=uuid7(),
-            tenant=tenant,
-            task_type=task.task_type,
-            payload=payload,
-            max_retries=task.max_retries,
-            idempotency_key=key,
-            fingerprint=b"" if key is None else _fingerprint(task),
-        )
-
-
-def _fingerprint(task: TaskIn) -> bytes:
-    return strict_json.fingerprint([task.task_type, task.payload, task.max_retries])
-
-
-def _validated(validate: Callable[[], M], place: str) -> M:
-    try:
-        return validate()
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        pointer = "".join("/" + strict_json.pointer_part(part) for part in first["loc"])
-        raise InvalidInput(said_of(first), pointer=place + pointer) from None
 
 
 def task_view(task: Task) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import Any
 
 import pytest
+from task_platform.settings import Settings
 
-from .conftest import Api
+from .conftest import Api, running_api
 from .problems import MARKER, problem_of
 
 ECHO = {"task_type": "echo", "payload": {"x": 1}}
@@ -80,9 +82,22 @@ async def test_the_largest_batch_is_taken_whole(api: Api) -> None:
         ({"tasks": [], "x": 1}, None),
         ({"tasks": []}, "/tasks"),
         ({"tasks": {}}, "/tasks"),
+        ({"tasks": None}, "/tasks"),
         ({"tasks": [{"task_type": "echo"}] * 1_001}, "/tasks"),
+        (rb'{"tasks":[{"task_type":"echo"},"\ud800"]}', None),
+        (b'{"tasks":[' + b"[]," * 30_000 + b"[]]}", "/tasks"),
     ],
-    ids=["list", "empty", "extra", "none", "object", "too many"],
+    ids=[
+        "list",
+        "empty",
+        "extra",
+        "none",
+        "object",
+        "null",
+        "too many",
+        "surrogate",
+        "far too many",
+    ],
 )
 async def test_what_is_no_batch_is_refused_whole(api: Api, body: Any, pointer: str | None) -> None:
     problem = problem_of(await api.post(body, path="/tasks/batch"), 422, "invalid-input")
@@ -92,3 +107,76 @@ async def test_what_is_no_batch_is_refused_whole(api: Api, body: Any, pointer: s
 async def test_a_batch_of_bad_items_commits_nothing(api: Api) -> None:
     items = await batch(api, {"task_type": ""}, 5)
     assert {item["status"] for item in items} == {422}
+
+
+@pytest.mark.parametrize(
+    ("item", "status", "pointer"),
+    [
+        (rb'{"task_type":"echo","payload":{"a":["\u0000"]}}', 422, "/tasks/1/payload/a/0"),
+        (b'{"task_type":"echo","payload":1e999}', 422, "/tasks/1"),
+        (b"null", 422, "/tasks/1"),
+        (b'{"task_type":"echo","payload":"%s"}' % (b"x" * 9_970), 413, "/tasks/1"),
+    ],
+    ids=["nul", "overflow", "null", "large"],
+)
+async def test_what_one_item_may_not_have_is_its_own_fault(
+    api: Api, item: bytes, status: int, pointer: str
+) -> None:
+    good = b'{"task_type":"echo"}'
+    body = b'{"tasks":[%s,%s,%s]}' % (good, item, good)
+    answer = await api.post(body, path="/tasks/batch")
+    items = answer.json()["items"]
+    assert [item["status"] for item in items] == [201, status, 201]
+    assert items[1]["error"]["status"] == status
+    assert items[1]["error"]["pointer"] == pointer
+
+
+async def test_an_item_may_be_as_large_as_a_body_that_comes_alone(api: Api) -> None:
+    frame = {"task_type": "echo", "payload": ""}
+    most = api.service.settings.max_body_bytes
+    text = "x" * (most - len(json.dumps(frame)))
+    alone = await api.post(frame | {"payload": text})
+    (item,) = await batch(api, frame | {"payload": text})
+    assert (alone.status_code, item["status"]) == (201, 201)
+    alone = await api.post(frame | {"payload": text + "x"})
+    (item,) = await batch(api, frame | {"payload": text + "x"})
+    assert (alone.status_code, item["status"]) == (413, 413)
+    assert item["error"]["type"] == alone.json()["type"]
+
+
+@pytest.mark.parametrize("broken", [b'{"a":}', b'"\xff"', b"01", b"NaN"])
+async def test_a_batch_that_is_not_json_is_refused_whole(api: Api, broken: bytes) -> None:
+    key = secrets.token_hex(8)
+    good = b'{"task_type":"echo","idempotency_key":"%s"}' % key.encode()
+    body = b'{"tasks":[%s,%s]}' % (good, broken)
+    problem_of(await api.post(body, path="/tasks/batch"), 400, "malformed-json")
+    assert (await api.post({"task_type": "echo"}, key)).status_code == 201
+
+
+async def test_a_key_for_the_whole_batch_is_refused(api: Api) -> None:
+    answer = await api.post({"tasks": [ECHO]}, secrets.token_hex(8), path="/tasks/batch")
+    problem = problem_of(answer, 422, "invalid-input")
+    assert problem["pointer"] == "idempotency-key"
+    assert "`idempotency_key`" in problem["detail"]
+
+
+async def test_refused_batches_and_items_are_counted(settings: Settings) -> None:
+    async with running_api(settings) as api:
+
+        def refused(reason: str) -> float | None:
+            return api.service.registry.get_sample_value(
+                "api_tasks_refused_total", {"reason": reason}
+            )
+
+        await batch(api, ECHO, {"task_type": "x y"}, 5)
+        assert refused("client") == 2
+        bad: list[Any] = [b"{", {"tasks": []}, b" " * 100_001]
+        for body in bad:
+            assert (await api.post(body, path="/tasks/batch")).status_code >= 400
+        assert refused("client") == 5
+        assert (await api.post({"tasks": [ECHO]}, "k", path="/tasks/batch")).status_code == 422
+        assert (refused("client"), refused("unavailable")) == (6, 0)
+        api.pool.terminate()
+        answer = await api.post({"tasks": [ECHO, ECHO, 5]}, path="/tasks/batch")
+        assert answer.status_code == 503
+        assert (refused("client"), refused("unavailable")) == (6, 2)

@@ -183,17 +183,32 @@ def nested(levels: int, kind: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["array", "object"])
-@pytest.mark.parametrize("levels", [50, 63, 64, 100, 1_000, 20_000, 100_000])
+@pytest.mark.parametrize("levels", [50, 63, 64, 65, 100, 1_000, 20_000, 100_000])
 def test_depth_has_a_limit_of_our_own_in06(client: httpx.Client, levels: int, kind: str) -> None:
     payload = nested(levels, kind)
     answer = client.post("/tasks", content=echo(payload))
-    if levels < 64:  # the body around it is a level too
+    if levels <= 64:
         assert answer.status_code == 201
         assert client.get(answer.headers["location"]).text.count(payload) == 1
     else:
         assert is_problem(answer)
         assert answer.status_code == 422
         assert "64 levels" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("kind", ["array", "object"])
+@pytest.mark.parametrize("levels", [64, 65, 500])
+def test_depth_has_the_same_limit_in_a_batch_in06(
+    client: httpx.Client, levels: int, kind: str
+) -> None:
+    payload = nested(levels, kind)
+    batch = '{"tasks":[' + echo("1") + "," + echo(payload) + "]}"
+    good, deep = client.post("/tasks/batch", content=batch).json()["items"]
+    assert good["status"] == 201
+    assert deep["status"] == (201 if levels <= 64 else 422)
+    if levels > 64:
+        assert "64 levels" in deep["error"]["detail"]
+        assert deep["error"]["pointer"] == "/tasks/1"
 
 
 @pytest.mark.parametrize(
@@ -226,6 +241,11 @@ def test_what_is_no_number_is_refused_and_not_echoed_in05(client: httpx.Client, 
         (str(2**63), str(2**63)),
         (str(-(2**64)), str(-(2**64))),
         ("1" + "0" * 400, "1" + "0" * 400),
+        ("9" * 4_300, "9" * 4_300),
+        ("9" * 4_301, None),
+        # The sign is counted.
+        ("-" + "9" * 4_299, "-" + "9" * 4_299),
+        ("-" + "9" * 4_300, None),
         ("9" * 5_000, None),
         ("-0", "0"),
         ("-0.0", "-0.0"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
+from time import process_time
 from typing import Any
 
 import pytest
@@ -86,6 +87,10 @@ def test_a_pair_of_surrogates_is_one_character_in03() -> None:
 def test_a_broken_body_with_a_lone_surrogate_is_not_json() -> None:
     with pytest.raises(MalformedJson):
         strict_json.loads(rb'["\ud83d"')
+    with pytest.raises(MalformedJson):
+        strict_json.loads(b'["\\ud83d","\xff"]')
+    with pytest.raises(MalformedJson):
+        strict_json.loads(rb'["\\\ud83d\x"]')
 
 
 @pytest.mark.parametrize(
@@ -115,6 +120,51 @@ def test_deep_nesting_is_refused_by_our_own_limit_in06(levels: int, kind: str) -
 def test_nesting_within_the_limit_passes_in06(levels: int, kind: str) -> None:
     body = nested(levels, kind)
     assert strict_json.dumps(strict_json.loads(body)).encode() == body
+
+
+@pytest.mark.parametrize("kind", ["array", "object"])
+@pytest.mark.parametrize("levels", [65, 66])
+def test_what_stands_around_is_not_counted_in06(levels: int, kind: str) -> None:
+    body = b'{"payload":%s,"a":[]}' % nested(levels - 1, kind)
+    if levels == 65:
+        assert strict_json.loads(body, around=1)
+    else:
+        with pytest.raises(InvalidInput, match="64 levels"):
+            strict_json.loads(body, around=1)
+
+
+def test_brackets_in_text_are_no_levels_in06() -> None:
+    assert strict_json.loads(b'["%s"]' % (b"[{" * 100)) == ["[{" * 100]
+
+
+def test_a_nul_that_an_equal_key_replaced_is_gone_in01() -> None:
+    assert strict_json.loads(rb'{"a":"\u0000","a":[]}') == {"a": []}
+    assert strict_json.loads(rb'["\\u0000"]') == [r"\u0000"]
+
+
+BODIES_OF_A_MEGABYTE = {
+    "lists": b"[" + b"[]," * 333_000 + b"1]",
+    "objects": b"[" + b"{}," * 333_000 + b"1]",
+    "text about a NUL": b"[" + b"[]," * 333_000 + rb'"\\u0000"]',
+    "a NUL at the end": b"[" + b"[]," * 333_000 + rb'"\u0000"]',
+    "a lone surrogate": b"[" + b"[]," * 333_000 + rb'"\ud800"]',
+    "a broken end": b"[" + b"[]," * 333_000,
+    "strings": b"[" + b'"",' * 333_000 + b"1]",
+}
+
+
+@pytest.mark.parametrize(
+    "body", BODIES_OF_A_MEGABYTE.values(), ids=list(BODIES_OF_A_MEGABYTE.keys())
+)
+def test_no_body_of_a_megabyte_takes_long(body: bytes) -> None:
+    took_s = []
+    for _ in range(3):
+        started = process_time()
+        with suppress(ClientError):
+            strict_json.loads(body)
+        took_s.append(process_time() - started)
+    # Of the processor's own time: usually 0.1 s at most.
+    assert min(took_s) < 0.5
 
 
 @pytest.mark.parametrize("number", [2**53 + 1, 2**63, 2**64, 10**400, -(10**400)])
