@@ -134,14 +134,23 @@ select (select count(*) from dead_letters where resolved_at is null) as open,
 -- One window of the open ones, in the order of their deaths, and of each whether its message was
 -- confirmed, so that the dead letter queue must hold it.
 -- $1 after timestamptz, $2 after_id uuid (exclusive), $3 window bigint
-with waiting as materialized (
-    select unnest(task_ids) as task_id from outbox where queue = 'tasks.dlq'
+with listed as materialized (
+    select task_id, failed_at
+    from dead_letters
+    where resolved_at is null and (failed_at, task_id) > ($1, $2)
+    order by failed_at, task_id
+    limit $3
+),
+-- Not a join: a set operation never compares each with each, whatever the planner expects.
+unannounced as materialized (
+    select task_id from listed
+    intersect
+    select unnest(task_ids) from outbox where queue = 'tasks.dlq'
 )
-select task_id, failed_at, task_id not in (select task_id from waiting) as is_announced
-from dead_letters
-where resolved_at is null and (failed_at, task_id) > ($1, $2)
-order by failed_at, task_id
-limit $3;
+select task_id, failed_at,
+    not exists (select from unannounced u where u.task_id = listed.task_id) as is_announced
+from listed
+order by failed_at, task_id;
 
 -- name: open_among
 -- Which of these are open dead letters.

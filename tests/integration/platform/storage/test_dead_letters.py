@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -211,3 +212,24 @@ async def test_only_what_left_the_outbox_is_expected_in_the_queue(pool: Pool) ->
     assert {one.position.task_id for one in letters if one.is_announced} == set(sent)
     assert {one.position.task_id for one in letters if not one.is_announced} == {waiting}
     assert await open_among(pool, [*sent, *some_ids(2)]) == set(sent)
+
+
+async def test_the_walk_is_quick_beside_many_whose_messages_wait(pool: Pool) -> None:
+    await pool.execute(
+        "insert into dead_letters (task_id, reason, failed_at) "
+        "select gen_random_uuid(), 'x', now() from generate_series(1, 50000)"
+    )
+    await pool.execute(
+        "insert into outbox (queue, task_ids, due_at, available_at) "
+        "select 'tasks.dlq', array[task_id], now(), now() from dead_letters"
+    )
+    await pool.execute(
+        "insert into dead_letters (task_id, reason, failed_at) "
+        "select gen_random_uuid(), 'x', now() - interval '1 hour' from generate_series(1, 3000)"
+    )
+    started = monotonic()
+    window = await announced_dead_letters(pool, after=BEGINNING)
+    assert [letter.is_announced for letter in window] == [True] * 2_000
+    window = await announced_dead_letters(pool, after=window[-1].position)
+    assert [letter.is_announced for letter in window] == [True] * 1_000 + [False] * 1_000
+    assert monotonic() - started < 5, "each comparing with each takes longer than that by far"
