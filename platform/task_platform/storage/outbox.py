@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from task_platform.domain.task import State
@@ -28,13 +29,13 @@ class Reannounced:
 
     last_scanned: where the window ended; None when there was nothing in it.
     first_open: the first task in it that is not terminal; None when all were.
-    has_started: whether any task in it was started longer ago than the age.
+    frontier: the latest due time of all that is known to have been started longer ago than the age.
     """
 
     announced: int
     last_scanned: UUID | None
     first_open: UUID | None
-    has_started: bool
+    frontier: datetime | None
 
 
 async def claim_outbox_rows(
@@ -85,9 +86,19 @@ async def oldest_unsent_age_s(pool: Pool) -> float:
 
 
 async def reannounce(
-    pool: Pool, *, after: UUID, before: UUID, window: int, age_s: float, only_overtaken: bool
+    pool: Pool,
+    *,
+    after: UUID,
+    before: UUID,
+    window: int,
+    age_s: float,
+    only_overtaken: bool,
+    frontier: datetime | None = None,
 ) -> Reannounced:
-    """Announce forgotten tasks among the first `window` ids between `after` and `before`."""
+    """Announce forgotten tasks among the first `window` ids between `after` and `before`.
+
+    frontier: the one that an earlier window has found.
+    """
     (row,) = await fetch(
         pool,
         "reannounce",
@@ -98,5 +109,6 @@ async def reannounce(
         State.QUEUED.value,
         _TERMINAL,
         only_overtaken,
+        frontier,
     )
-    return Reannounced(row["announced"], row["last_scanned"], row["first_open"], row["has_started"])
+    return Reannounced(row["announced"], row["last_scanned"], row["first_open"], row["frontier"])

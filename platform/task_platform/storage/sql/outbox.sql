@@ -42,32 +42,44 @@ where due_at <= now();
 -- Announce again the tasks that nobody will otherwise remember: QUEUED, due for a while, without an
 -- outbox row. While the queue still has messages, only those are meant that were overtaken: a task
 -- that fell due later was started long ago, so in a first-in-first-out queue their message is lost.
--- Looks at one window of ids; says where it ended, where the first open task stood, and whether
--- anything in it was started long ago.
+-- Looks at one window of ids; says where it ended, where the first open task stood, and the latest
+-- due time of all that is known to have been started long ago ($8, or a later one in this window).
 -- $1 after uuid, $2 before uuid (both exclusive), $3 window bigint, $4 age_s float8, $5 state text,
--- $6 terminal text[], $7 only_overtaken boolean
+-- $6 terminal text[], $7 only_overtaken boolean, $8 frontier timestamptz (null: none is known)
 with scanned as materialized (
     select id, state, due_at, started_at from tasks where id > $1 and id < $2 order by id limit $3
 ),
 frontier as materialized (
-    select max(due_at) as due_at
+    select greatest($8::timestamptz, max(due_at)) as due_at
     from scanned
     where state <> $5 and started_at < now() - $4::float8 * interval '1 second'
 ),
-forgotten as (
+overdue as materialized (
     select id
     from scanned, frontier
     where state = $5
         and scanned.due_at < now() - $4::float8 * interval '1 second'
         and (not $7::boolean or scanned.due_at < frontier.due_at)
-        and id not in (select unnest(task_ids) from outbox where queue = 'tasks')
+),
+-- What waits for a later time, as retries do, is nobody's overdue task.
+waiting as materialized (
+    select unnest(task_ids) as id
+    from outbox
+    where queue = 'tasks' and due_at <= now() and exists (select from overdue)
+),
+-- Not a join: a set operation never compares each with each, whatever the planner expects.
+forgotten as materialized (
+    select id from overdue except select id from waiting
 ),
 announced as (
     insert into outbox (queue, task_ids, due_at, available_at)
-    select 'tasks', array_agg(id), now(), now() from forgotten having count(*) > 0
+    select 'tasks', array_agg(id order by id), now(), now()
+    from (select id, (row_number() over (order by id) - 1) / 500 as part from forgotten) parts
+    group by part
+    order by part
 )
 select
     (select count(*) from forgotten) as announced,
     (select id from scanned order by id desc limit 1) as last_scanned,
     (select id from scanned where state <> all($6::text[]) order by id limit 1) as first_open,
-    (select due_at is not null from frontier) as has_started;
+    (select due_at from frontier) as frontier;
