@@ -12,6 +12,8 @@ from task_platform.storage.rows import task_from_row
 # Ids looked at for one page: enough to fill it in all usual cases, few enough to stay at a few
 # milliseconds when the wanted state is rare.
 SCAN_WINDOW = 5_000
+# Of payloads and results: a page ends behind the task that reaches it.
+ENOUGH_BYTES = 4_000_000
 MAX_FAILURES = 100
 
 
@@ -19,7 +21,8 @@ MAX_FAILURES = 100
 class Page:
     """Tasks, newest first. next_cursor: continue below this id; None at the end.
 
-    A page may be short, even empty, and still have a next one: the window had no more matches.
+    A page may be short, even empty, and still have a next one: the window had no more matches, or
+    its tasks are large.
     """
 
     tasks: tuple[Task, ...]
@@ -62,9 +65,10 @@ async def list_tasks(
         state.value if state else None,
         task_type,
         limit,
+        ENOUGH_BYTES,
     )
     tasks = tuple(task_from_row(row) for row in rows if row["id"] is not None)
-    if len(tasks) == limit:
+    if len(tasks) == limit or len(tasks) < rows[0]["matching"]:
         return Page(tasks, tasks[-1].id)
     window_was_full = rows[0]["scanned"] == SCAN_WINDOW
     return Page(tasks, rows[0]["last_scanned"] if window_was_full else None)

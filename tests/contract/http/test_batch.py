@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from typing import Any
@@ -180,3 +181,18 @@ async def test_refused_batches_and_items_are_counted(settings: Settings) -> None
         answer = await api.post({"tasks": [ECHO, ECHO, 5]}, path="/tasks/batch")
         assert answer.status_code == 503
         assert (refused("client"), refused("unavailable")) == (6, 2)
+
+
+async def test_others_have_their_turn_between_the_items_of_a_batch(settings: Settings) -> None:
+    large = {"max_body_bytes": 1_000_000, "max_batch_body_bytes": 16_000_000}
+    item = b'{"task_type":"x y","payload":[%s[]]}' % (b"[]," * 4_900)
+    async with running_api(settings.model_copy(update=large)) as api:
+        asked = asyncio.create_task(
+            api.post(b'{"tasks":[%s]}' % b",".join([item] * 1_000), path="/tasks/batch")
+        )
+        turns = 0
+        while not asked.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert {item["status"] for item in (await asked).json()["items"]} == {422}
+        assert turns > 50

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from task_platform.storage import reads
 from task_platform.storage.claims import claim_tasks
 
 from .conftest import Api
@@ -93,3 +94,25 @@ async def test_a_listed_task_is_the_task(api: Api, task_type: str) -> None:
 async def test_a_bad_parameter_is_named(api: Api, name: str, value: str) -> None:
     answer = await api.client.get("/tasks", params={name: value})
     assert problem_of(answer, 422, "invalid-parameter")["pointer"] == name
+
+
+@pytest.mark.parametrize("limit", [3, 50, 200])
+async def test_a_page_of_large_tasks_ends_early_and_none_is_lost(
+    api: Api, task_type: str, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "ENOUGH_BYTES", 20_000)
+    text = "x" * 9_000
+    body = {"tasks": [{"task_type": task_type, "payload": text if n % 2 else 1} for n in range(20)]}
+    answer = await api.post(body, path="/tasks/batch")
+    ids = sorted((item["task"]["id"] for item in answer.json()["items"]), reverse=True)
+    # Results count as well.
+    await claim_tasks(api.pool, [UUID(task_id) for task_id in ids[:1]], owner="w", lease_s=60)
+    await api.pool.execute(
+        "update tasks set result = to_json($2::text) where id = $1", UUID(ids[0]), text * 3
+    )
+    found = await pages(api, task_type=task_type, limit=limit)
+    assert flat(found) == ids
+    assert found[0] == ids[:1]
+    assert max(map(len, found)) <= 6
+    rest = await pages(api, task_type=task_type, limit=limit, state="QUEUED")
+    assert flat(rest) == ids[1:]

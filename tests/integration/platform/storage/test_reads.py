@@ -102,10 +102,10 @@ async def test_every_page_is_found_by_the_index(pool: Pool) -> None:
         await connection.execute("set local plan_cache_mode = force_generic_plan")
         await connection.execute("set local enable_seqscan = off")
         await connection.execute(
-            "prepare page (text, uuid, bigint, text, text, bigint) as " + sql("list_tasks")
+            "prepare page (text, uuid, bigint, text, text, bigint, bigint) as " + sql("list_tasks")
         )
         plan = await connection.fetch(
-            f"explain execute page ('default', '{ids[100]}', 5000, null, null, 50)"
+            f"explain execute page ('default', '{ids[100]}', 5000, null, null, 50, 4000000)"
         )
         await connection.execute("deallocate page")
     assert any("Index Cond: (id < " in row[0] for row in plan)
