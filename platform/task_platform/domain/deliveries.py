@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 MAX_PREFETCH = 500
@@ -33,7 +34,11 @@ class AckLedger:
         self._highest = 0
         self._lowest_open = 1
         self._finished: set[int] = set()
-        self._acked_beyond: set[int] = set()
+        # Acknowledged beyond the lowest open tag, as ranges that do not touch: there are never more
+        # than open deliveries, while millions may be acknowledged behind one slow task.
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+        self._acked_beyond = 0
 
     def delivered(self, tag: int) -> None:
         """Note a delivery; in whatever order they are noted."""
@@ -50,13 +55,16 @@ class AckLedger:
             if self._lowest_open in self._finished:
                 self._finished.discard(self._lowest_open)
                 upto = self._lowest_open
-            elif self._lowest_open in self._acked_beyond:
-                self._acked_beyond.discard(self._lowest_open)
+                self._lowest_open += 1
+            elif self._firsts and self._firsts[0] == self._lowest_open:
+                last = self._lasts.pop(0)
+                self._acked_beyond -= last + 1 - self._firsts.pop(0)
+                self._lowest_open = last + 1
             else:
                 break
-            self._lowest_open += 1
         singles = tuple(sorted(self._finished))
-        self._acked_beyond.update(singles)
+        for tag in singles:
+            self._note_beyond(tag)
         self._finished.clear()
         return Acks(upto, singles)
 
@@ -68,12 +76,31 @@ class AckLedger:
     def has_open(self, after: int, upto: int) -> bool:
         """Whether any tag of after < tag <= upto has not been handed out by `due`."""
         first = max(after + 1, self._lowest_open)
-        return any(tag not in self._acked_beyond for tag in range(first, upto + 1))
+        if first > upto:
+            return False
+        place = bisect_right(self._firsts, first)
+        return place == 0 or self._lasts[place - 1] < upto
 
     @property
     def unacknowledged(self) -> int:
         """Deliveries not yet handed out by `due`."""
-        return self._highest - (self._lowest_open - 1) - len(self._acked_beyond)
+        return self._highest - (self._lowest_open - 1) - self._acked_beyond
+
+    def _note_beyond(self, tag: int) -> None:
+        self._acked_beyond += 1
+        place = bisect_right(self._firsts, tag)
+        follows = place > 0 and self._lasts[place - 1] == tag - 1
+        precedes = place < len(self._firsts) and self._firsts[place] == tag + 1
+        if follows and precedes:
+            self._lasts[place - 1] = self._lasts.pop(place)
+            self._firsts.pop(place)
+        elif follows:
+            self._lasts[place - 1] = tag
+        elif precedes:
+            self._firsts[place] = tag
+        else:
+            self._firsts.insert(place, tag)
+            self._lasts.insert(place, tag)
 
 
 def wanted_prefetch(concurrency: int, completions_per_s: float) -> int:

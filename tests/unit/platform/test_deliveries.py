@@ -93,6 +93,29 @@ def test_a_slow_task_does_not_hold_back_those_beside_it() -> None:
     assert ledger.unacknowledged == 0
 
 
+def test_what_is_acknowledged_behind_a_slow_task_takes_no_room() -> None:
+    ledger = AckLedger()
+    slow = {1, 50_001}
+    ledger.delivered(1)
+    for tag in range(2, 100_001, 2):
+        # They finish in pairs, the later one first.
+        for each in (tag + 1, tag):
+            ledger.delivered(each)
+            if each not in slow:
+                ledger.finished(each)
+                ledger.due()
+    assert (ledger._firsts, ledger._lasts) == ([2, 50_002], [50_000, 100_001])
+    assert ledger.has_open(0, 1)
+    assert not ledger.has_open(1, 50_000)
+    assert ledger.has_open(1, 50_001)
+    assert not ledger.has_open(50_001, 100_001)
+    assert ledger.unacknowledged == 2
+    ledger.finished(1)
+    assert ledger.due().upto == 1
+    assert ledger.unacknowledged == 1
+    assert not ledger.has_open(0, 50_000)
+
+
 def test_neighbours_are_acknowledged_in_one_frame() -> None:
     ledger = AckLedger()
     for tag in range(1, 101):
