@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+from task_platform.metrics import RelayMetrics
+from task_platform.relay import lease_reaper
+from task_platform.relay.lease_reaper import LeaseReaper
+from task_platform.service import Service
 from task_platform.settings import Settings
 from task_platform.storage.claims import claim_tasks
 from task_platform.storage.pool import Pool
@@ -98,6 +103,27 @@ async def test_lost_leases_are_found_although_the_queue_is_of_another_kind(
 
         await until(has_complained)
         assert await count(pool, "outbox") >= 1
+
+
+async def test_many_lost_leases_are_ended_without_a_pause_between(
+    settings: Settings, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_reaper, "_AT_ONCE", 3)
+    ids = await submit(pool, 8, grace_s=3_600)
+    for task_id in ids:
+        await claim_tasks(pool, [task_id], owner="gone", lease_s=0.001)
+    service = Service("relay", settings)
+    reaper = LeaseReaper(pool, settings, RelayMetrics(service.registry))
+
+    async def has_watched_for_long_enough() -> bool:
+        return await reaper.run_pass()
+
+    await until(has_watched_for_long_enough)
+    assert sample(service, "relay_leases_expired_total") == 3
+    assert await reaper.run_pass()
+    assert not await reaper.run_pass()
+    assert await count(pool, "tasks where state = 'QUEUED'") == 8
+    assert not await reaper.run_pass()
 
 
 async def test_a_deleted_queue_loses_no_task(settings: Settings, pool: Pool) -> None:
