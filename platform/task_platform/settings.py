@@ -77,6 +77,9 @@ class Settings(BaseSettings):
         1_000_000, ge=1_000, le=100_000_000, description="Largest result of a task."
     )
     handlers: str = Field("", description="Modules with handlers of your own, comma-separated.")
+    builtin_types: bool = Field(
+        True, description="Load the built-in task types; one of them ends its worker."
+    )
     lease_s: Seconds = Field(10.0, description="A claim's time limit.")
     renew_s: Seconds = Field(3.0, description="How often a worker renews its leases.")
     retry_base_s: Seconds = Field(1.0, description="Delay scale of the first retry.")

@@ -43,7 +43,8 @@ async def application(service: Service, pool: Pool) -> AsyncIterator[FastAPI]:
     publisher = Publisher(settings, name="api")
     announcements = Announcements(pool, publisher, settings, metrics)
     commit = GroupCommit(pool, settings, metrics, announcements)
-    edge = Edge(HandlerRegistry.load(settings.handlers), settings.strict_types)
+    handlers = HandlerRegistry.load(settings.handlers, builtin_types=settings.builtin_types)
+    edge = Edge(handlers, settings.strict_types)
     app = FastAPI(title="Task Platform", version=version("task-platform"), description=DESCRIPTION)
     # Otherwise `/tasks/` answers with an empty redirect.
     app.router.redirect_slashes = False

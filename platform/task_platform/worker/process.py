@@ -12,6 +12,7 @@ from time import monotonic
 import structlog
 
 from task_platform.domain.deliveries import claim_room, wanted_prefetch
+from task_platform.errors import ConfigurationError
 from task_platform.handlers.registry import HandlerRegistry
 from task_platform.metrics import WorkerMetrics
 from task_platform.service import Service, cancelled, database_when_current
@@ -45,7 +46,10 @@ _EXIT_S = 5.0
 
 async def run_worker(service: Service) -> None:
     """Work until told to stop, then drain."""
-    handlers = HandlerRegistry.load(service.settings.handlers)
+    settings = service.settings
+    handlers = HandlerRegistry.load(settings.handlers, builtin_types=settings.builtin_types)
+    if not handlers.task_types:
+        raise ConfigurationError("this worker knows no task types: set TASK_PLATFORM_HANDLERS")
     pool = await database_when_current(service)
     if pool is None:
         return

@@ -95,13 +95,21 @@ async def test_a_wrong_setting_ends_with_78_and_its_name(
     assert "Traceback" not in said
 
 
-async def test_handlers_that_cannot_be_loaded_end_with_78(
-    settings: Settings, tmp_path: Path
+@pytest.mark.parametrize(
+    ("about", "changes"),
+    [
+        ("no_such_module", {"HANDLERS": "no_such_module"}),
+        ("TASK_PLATFORM_HANDLERS", {"HANDLERS": "", "BUILTIN_TYPES": "false"}),
+    ],
+)
+async def test_a_worker_without_handlers_ends_with_78(
+    settings: Settings, tmp_path: Path, about: str, changes: dict[str, str]
 ) -> None:
-    async with started(settings, "worker", tmp_path, HANDLERS="no_such_module") as worker:
+    async with started(settings, "worker", tmp_path, **changes) as worker:
         code, said = await exit_of(worker)
     assert code == 78
-    assert "no_such_module" in said
+    assert about in said
+    assert "Traceback" not in said
 
 
 async def test_a_port_that_is_taken_ends_with_78(settings: Settings, tmp_path: Path) -> None:
