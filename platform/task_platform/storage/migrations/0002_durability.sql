@@ -40,3 +40,6 @@ create index idempotency_keys_expires_at on idempotency_keys (expires_at);
 create index outbox_queue_available_at on outbox (queue, available_at);
 
 drop index outbox_available_at;
+
+-- How long the oldest due message has waited, and which are due at all, beside many of later times.
+create index outbox_due_at on outbox (due_at);

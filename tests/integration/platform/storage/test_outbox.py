@@ -12,6 +12,7 @@ from task_platform.storage.outbox import (
     settle_outbox_rows,
 )
 from task_platform.storage.pool import Pool
+from task_platform.storage.queries import sql
 
 from ....factories import some_ids
 from .steps import outbox
@@ -87,4 +88,16 @@ async def test_the_oldest_age_is_that_of_the_longest_due(pool: Pool) -> None:
     await add(pool, 1, due_in_s=-5)
     await add(pool, 1, due_in_s=-50)
     await claim_outbox_rows(pool, queue="tasks", limit=10, hide_s=60)
+    assert await oldest_unsent_age_s(pool) == pytest.approx(50, abs=5)
+
+
+async def test_the_oldest_age_is_found_without_looking_at_all_that_waits(pool: Pool) -> None:
+    await pool.execute(
+        "insert into outbox (queue, task_ids, due_at, available_at) "
+        "select 'tasks', array[gen_random_uuid()], later, later "
+        "from (select now() + n * interval '1 second' as later from generate_series(1, 20000) n) t"
+    )
+    await add(pool, 1, due_in_s=-50)
+    plan = await pool.fetch("explain analyze " + sql("oldest_unsent_age"))
+    assert any("using outbox_due_at" in line["QUERY PLAN"] for line in plan), plan
     assert await oldest_unsent_age_s(pool) == pytest.approx(50, abs=5)
