@@ -42,7 +42,7 @@ _REASONS = {
     410: "Accepted before under this key, and removed since",
     413: "The body is too large",
     415: "Not declared as JSON, or encoded",
-    422: "A rule is broken; `pointer` names the place",
+    422: "A rule is broken; `pointer` or `parameter` names the place",
     503: "Try again after a pause",
 }
 _GET_TASK_LINK = {

@@ -17,7 +17,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
+from task_platform.api.requests import FORMS, InvalidParameter
 from task_platform.errors import ClientError, KeyHeld, Overloaded, TransientError
 
 log = structlog.get_logger()
@@ -27,11 +29,18 @@ EXPIRES_HEADER = "Idempotency-Expires"
 RETRY_AFTER_S = 1
 MAX_POINTER = 300
 
-_WITHOUT_INPUT = {
+MAX_PARAMETER = 100
+
+# Instead of words that quote the input, or name what is ours.
+_IN_OUR_WORDS = {
     "uuid_parsing": "Input should be a valid UUID",
     "union_tag_invalid": "Input should have one of the expected tags",
+    "string_pattern_mismatch": "String should have the expected form",
+    **dict.fromkeys(
+        ("model_type", "model_attributes_type", "dataclass_type", "is_instance_of"),
+        "Input should be an object",
+    ),
 }
-
 
 KINDS = (
     "malformed-request",
@@ -55,8 +64,18 @@ KINDS = (
 PREFIX = "urn:task-platform:problem:"
 
 
-def problem(status: int, kind: str, detail: str, *, pointer: str | None = None) -> dict[str, Any]:
-    """The members of a problem. kind: stable last part of its `type`."""
+def problem(
+    status: int,
+    kind: str,
+    detail: str,
+    *,
+    pointer: str | None = None,
+    parameter: str | None = None,
+) -> dict[str, Any]:
+    """The members of a problem. kind: stable last part of its `type`.
+
+    pointer: into the body. parameter: a header, or a parameter of the query or the path.
+    """
     members: dict[str, Any] = {
         "type": PREFIX + kind,
         "title": HTTPStatus(status).phrase,
@@ -64,8 +83,11 @@ def problem(status: int, kind: str, detail: str, *, pointer: str | None = None) 
         "detail": detail,
     }
     if pointer is not None:
-        # It names keys that the client chose, of any length.
-        members["pointer"] = pointer[:MAX_POINTER]
+        # It names keys that the client chose, of any length: then it is the place around them.
+        is_long = len(pointer) > MAX_POINTER
+        members["pointer"] = pointer[: MAX_POINTER + 1].rpartition("/")[0] if is_long else pointer
+    if parameter is not None:
+        members["parameter"] = parameter[:MAX_PARAMETER]
     return members
 
 
@@ -75,13 +97,19 @@ def timestamp(moment: datetime) -> str:
 
 
 def said_of(error: Mapping[str, Any]) -> str:
-    """What an error of pydantic says, without the pieces of input that a few of them quote."""
-    return _WITHOUT_INPUT.get(error["type"], str(error["msg"]))
+    """What an error of pydantic says, without pieces of the input, patterns, or names of classes.
+
+    error: with its context.
+    """
+    form = FORMS.get(error.get("ctx", {}).get("pattern"))
+    return form or _IN_OUR_WORDS.get(error["type"], str(error["msg"]))
 
 
 def problem_of(error: Exception) -> dict[str, Any]:
     """The problem that tells a client of this error."""
     match error:
+        case InvalidParameter():
+            return problem(error.status, error.kind, error.detail, parameter=error.parameter)
         case ClientError():
             return problem(error.status, error.kind, error.detail, pointer=error.pointer)
         case Overloaded():
@@ -118,18 +146,30 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def on_bad_parameter(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        place = "/".join(str(part) for part in first["loc"][1:])
-        return problem_response(problem(422, "invalid-parameter", said_of(first), pointer=place))
+        _where, name, *_rest = first["loc"]
+        return problem_response(problem_of(InvalidParameter(said_of(first), parameter=str(name))))
 
     @app.exception_handler(HTTPException)
-    async def on_http_error(_: Request, error: HTTPException) -> Response:
+    async def on_http_error(request: Request, error: HTTPException) -> Response:
         phrase = HTTPStatus(error.status_code).phrase
         kind = phrase.lower().replace(" ", "-")
         answer = problem_response(problem(error.status_code, kind, phrase))
         answer.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # The router asks no further than the first route that has the path.
+            answer.headers["Allow"] = ", ".join(sorted(_methods_at(request)))
         return answer
 
     @app.exception_handler(Exception)
     async def on_bug(request: Request, error: Exception) -> Response:
         log.error("unexpected error", route=request.scope.get("path"), exc_info=error)
         return problem_response(problem_of(error))
+
+
+def _methods_at(request: Request) -> set[str]:
+    return {
+        method
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, FastAPI, Path, Query, Request
+from fastapi import FastAPI, Path, Query, Request
+from fastapi.routing import APIRoute
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from task_platform.api import openapi, schemas
 from task_platform.api.batches import cut, read_items
 from task_platform.api.edge import Edge
 from task_platform.api.group_commit import GroupCommit
 from task_platform.api.problems import EXPIRES_HEADER, problem_of, timestamp
-from task_platform.api.requests import key_from_header, read_json_body, refuse_key_header
+from task_platform.api.requests import (
+    key_from_header,
+    read_json_body,
+    refuse_key_header,
+    refuse_other_parameters,
+)
 from task_platform.domain.task import NewTask, State
 from task_platform.errors import ClientError, KeyHeld, NotFound, TransientError
 from task_platform.metrics import ApiMetrics
@@ -27,6 +38,21 @@ from task_platform.storage.submissions import Created, Replayed, Submitted
 
 TENANT = "default"
 MAX_PAGE = 200
+BATCH_PATH = "/tasks/batch"
+
+
+class _TaskRoute(APIRoute):
+    """Tasks by their id; the path of batches is none."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return (Match.NONE, {}) if scope.get("path") == BATCH_PATH else super().matches(scope)
+
+
+def _digits(value: Any) -> Any:
+    # Python's own integers may also be written `+5`, `1_0`, ` 5` and `5.0`.
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise PydanticCustomError("digits", "Input should be digits")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +79,10 @@ class Routes:
 
         Bodies are read and checked by our own rules, so the request models are only documented.
         """
-        router = APIRouter(tags=["tasks"])
-        router.add_api_route(
+        add = partial(app.router.add_api_route, tags=["tasks"])
+        # GET is answered to HEAD as well, like everything that is not listed here.
+        add_head = partial(add, methods=["HEAD"], include_in_schema=False)
+        add(
             "/tasks",
             self.post_task,
             methods=["POST"],
@@ -67,8 +95,8 @@ class Routes:
                 "parameters": [openapi.KEY_PARAMETER],
             },
         )
-        router.add_api_route(
-            "/tasks/batch",
+        add(
+            BATCH_PATH,
             self.post_batch,
             methods=["POST"],
             summary="Submit up to 1,000 tasks, answered item by item",
@@ -76,15 +104,17 @@ class Routes:
             responses=openapi.BATCH,
             openapi_extra={"requestBody": openapi.body(schemas.BatchIn)},
         )
-        router.add_api_route(
+        add(
             "/tasks/{task_id}",
             self.get_task,
             methods=["GET"],
             summary="One task as it is now",
             operation_id="get_task",
             responses=openapi.GET,
+            route_class_override=_TaskRoute,
         )
-        router.add_api_route(
+        add_head("/tasks/{task_id}", self.get_task, route_class_override=_TaskRoute)
+        add(
             "/tasks",
             self.list_tasks,
             methods=["GET"],
@@ -92,7 +122,7 @@ class Routes:
             operation_id="list_tasks",
             responses=openapi.LIST,
         )
-        app.include_router(router)
+        add_head("/tasks", self.list_tasks)
 
     async def post_task(self, request: Request) -> Response:
         """Commit a task; it survives anything from the moment of the answer on."""
@@ -144,12 +174,14 @@ class Routes:
 
     async def list_tasks(
         self,
+        request: Request,
         state: Annotated[State | None, Query()] = None,
         task_type: Annotated[schemas.TaskType | None, Query()] = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+        limit: Annotated[int, BeforeValidator(_digits), Query(ge=1, le=MAX_PAGE)] = 50,
         cursor: Annotated[UUID | None, Query(description="`next_cursor` of a page.")] = None,
     ) -> Response:
-        """One page; it may be short and still have a next one when matches are rare."""
+        """One page; it may be short, even empty, and still have a next one."""
+        refuse_other_parameters(request, ("state", "task_type", "limit", "cursor"))
         page = await list_tasks(
             self.pool, tenant=TENANT, before=cursor, state=state, task_type=task_type, limit=limit
         )

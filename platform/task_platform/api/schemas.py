@@ -10,13 +10,12 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from task_platform.api.problems import KINDS, PREFIX, timestamp
-from task_platform.api.requests import KEY_PATTERN
+from task_platform.api.requests import KEY_PATTERN, TYPE_PATTERN
 from task_platform.domain.task import State, Task
 from task_platform.storage.reads import MAX_FAILURES, TaskDetail
 
 MAX_BATCH = 1_000
 
-TYPE_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}$"
 TaskType = Annotated[str, StringConstraints(pattern=TYPE_PATTERN)]
 IdempotencyKey = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
 
@@ -105,7 +104,12 @@ class ProblemOut(BaseModel):
     title: str
     status: int
     detail: str
-    pointer: str | None = Field(None, description="JSON pointer of the offending place.")
+    pointer: str | None = Field(
+        None, description="JSON pointer (RFC 6901) to the offending place of the body."
+    )
+    parameter: str | None = Field(
+        None, description="Name of the offending header, or parameter of the query or the path."
+    )
 
 
 class BatchItemOut(BaseModel):

@@ -18,7 +18,9 @@ def problem_of(response: httpx.Response, status: int, kind: str) -> dict[str, An
     assert problem["status"] == status
     assert problem["title"]
     assert problem["detail"]
-    assert set(problem) <= {"type", "title", "status", "detail", "pointer"}
+    assert set(problem) <= {"type", "title", "status", "detail", "pointer", "parameter"}
+    assert ("parameter" in problem) is (kind == "invalid-parameter")
+    assert not {"pointer", "parameter"} <= set(problem)
     assert MARKER not in response.text
     assert len(response.text) < 1_000
     assert ("retry-after" in response.headers) is (status == 503)

@@ -156,8 +156,8 @@ async def test_a_batch_that_is_not_json_is_refused_whole(api: Api, broken: bytes
 
 async def test_a_key_for_the_whole_batch_is_refused(api: Api) -> None:
     answer = await api.post({"tasks": [ECHO]}, secrets.token_hex(8), path="/tasks/batch")
-    problem = problem_of(answer, 422, "invalid-input")
-    assert problem["pointer"] == "idempotency-key"
+    problem = problem_of(answer, 422, "invalid-parameter")
+    assert problem["parameter"] == "Idempotency-Key"
     assert "`idempotency_key`" in problem["detail"]
 
 

@@ -165,13 +165,22 @@ async def test_requests_that_handlers_can_tell_apart_are_others_idm03_in10_in15(
 async def test_a_key_that_is_none_is_refused(api: Api, bad: str) -> None:
     headers = [(b"Idempotency-Key", bad.encode("latin-1")), (b"Content-Type", b"application/json")]
     answer = await api.client.post("/tasks", json=SUM, headers=headers)
-    problem = problem_of(answer, 422, "invalid-input")
-    assert problem["pointer"] == "idempotency-key"
+    problem = problem_of(answer, 422, "invalid-parameter")
+    assert problem["parameter"] == "Idempotency-Key"
+
+
+@pytest.mark.parametrize("opaque", ["{0},{0}", '("{0}")', ":{0}:", "{0};p=1"])
+async def test_what_looks_like_structure_is_a_bare_key(api: Api, key: str, opaque: str) -> None:
+    text = opaque.format(key)
+    assert (await api.post(SUM, text)).status_code == 201
+    held = await api.pool.fetchval("select count(*) from idempotency_keys where key = $1", text)
+    assert held == 1
 
 
 async def test_two_keys_are_refused(api: Api) -> None:
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
-    problem_of(await api.client.post("/tasks", json=SUM, headers=headers), 422, "invalid-input")
+    answer = await api.client.post("/tasks", json=SUM, headers=headers)
+    assert problem_of(answer, 422, "invalid-parameter")["parameter"] == "Idempotency-Key"
 
 
 async def test_a_refused_request_does_not_use_up_its_key_idm09(api: Api, key: str) -> None:

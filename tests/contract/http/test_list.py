@@ -89,11 +89,26 @@ async def test_a_listed_task_is_the_task(api: Api, task_type: str) -> None:
         ("cursor", MARKER),
         ("task_type", "a b"),
         ("task_type", "\x00"),
+        ("limit", "+5"),
+        ("limit", " 5"),
+        ("limit", "1_0"),
+        ("limit", "1.0"),
+        ("limit", "-0"),
+        ("limit", "\uff15"),
+        ("limit", "\u0665"),
+        ("limit", ""),
+        ("state", ""),
+        ("task_type", ""),
+        ("cursor", ""),
+        ("nosuch", "1"),
+        ("Limit", "1"),
+        ("limit[]", "1"),
+        ("", "1"),
     ],
 )
 async def test_a_bad_parameter_is_named(api: Api, name: str, value: str) -> None:
     answer = await api.client.get("/tasks", params={name: value})
-    assert problem_of(answer, 422, "invalid-parameter")["pointer"] == name
+    assert problem_of(answer, 422, "invalid-parameter")["parameter"] == name
 
 
 @pytest.mark.parametrize("limit", [3, 50, 200])
@@ -116,3 +131,28 @@ async def test_a_page_of_large_tasks_ends_early_and_none_is_lost(
     assert max(map(len, found)) <= 6
     rest = await pages(api, task_type=task_type, limit=limit, state="QUEUED")
     assert flat(rest) == ids[1:]
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("limit=1&limit=1", "limit"),
+        ("limit=1&state=QUEUED&limit=2", "limit"),
+        ("state=QUEUED&state=FAILED", "state"),
+        ("task_type=sum&task_type=sum", "task_type"),
+    ],
+)
+async def test_a_repeated_parameter_is_refused(api: Api, query: str, name: str) -> None:
+    answer = await api.client.get(f"/tasks?{query}")
+    assert problem_of(answer, 422, "invalid-parameter")["parameter"] == name
+
+
+async def test_a_limit_may_have_leading_zeros_and_escapes(api: Api, task_type: str) -> None:
+    await submit(api, task_type, 3)
+    answer = await api.client.get(f"/tasks?task_type={task_type}&limit=%30002")
+    assert len(answer.json()["items"]) == 2
+
+
+async def test_a_long_name_of_a_parameter_is_told_in_part(api: Api) -> None:
+    answer = await api.client.get(f"/tasks?{'k' * 5_000}=1")
+    assert problem_of(answer, 422, "invalid-parameter")["parameter"] == "k" * 100

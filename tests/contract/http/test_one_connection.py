@@ -158,7 +158,7 @@ async def test_a_body_that_comes_late_behind_others_takes_no_answer_away(
 
 REFUSED_EARLY = {
     "type": (HEAD.replace(b"application/json", b"text/plain"), 415, "unsupported-media-type"),
-    "key": (HEAD + b'Idempotency-Key: "\r\n', 422, "invalid-input"),
+    "key": (HEAD + b'Idempotency-Key: "\r\n', 422, "invalid-parameter"),
     "path": (HEAD.replace(b"/tasks", b"/nope"), 404, "not-found"),
     "method": (HEAD.replace(b"POST", b"PUT"), 405, "method-not-allowed"),
     "size": (HEAD, 413, "body-too-large"),
@@ -204,3 +204,15 @@ async def test_a_request_whose_body_comes_later_keeps_the_connection(wire: Wire)
     await wire.send(BODY)
     assert (await wire.answer()).headers["connection"] == "close"
     assert await wire.is_closed()
+
+
+async def test_head_is_answered_as_get_without_a_body(wire: Wire) -> None:
+    await wire.send(POST)
+    location = (await wire.answer()).headers["location"].encode()
+    for target in (location, b"/tasks?limit=1", b"/tasks/x", b"/healthz", b"/openapi.json"):
+        await wire.send(b"HEAD %s HTTP/1.1\r\nHost: api\r\n\r\n" % target)
+        head = await wire.answer(has_body=False)
+        await wire.send(b"GET %s HTTP/1.1\r\nHost: api\r\n\r\n" % target)
+        got = await wire.answer()
+        assert head.status == got.status == (422 if target == b"/tasks/x" else 200)
+        assert head.headers["content-type"] == got.headers["content-type"]

@@ -71,8 +71,8 @@ class Wire:
         """Say that nothing more will be sent, and stay to listen."""
         self._writer.write_eof()
 
-    async def answer(self, *, within_s: float = 10.0) -> Answer:
-        """The next answer."""
+    async def answer(self, *, within_s: float = 10.0, has_body: bool = True) -> Answer:
+        """The next answer. has_body: False for one to HEAD."""
         async with asyncio.timeout(within_s):
             head = await self._reader.readuntil(b"\r\n\r\n")
             first, *lines = head.decode("latin-1").split("\r\n")[:-2]
@@ -81,7 +81,8 @@ class Wire:
                 name, _, value = line.partition(": ")
                 assert name.lower() not in headers, f"two headers {name}"
                 headers[name.lower()] = value
-            body = await self._reader.readexactly(int(headers["content-length"]))
+            length = int(headers["content-length"])
+            body = await self._reader.readexactly(length) if has_body else b""
         return Answer(int(first.split()[1]), headers, body)
 
     async def is_closed(self, *, within_s: float = 10.0) -> bool:
