@@ -20,7 +20,13 @@ from task_platform.api.routes import Routes
 from task_platform.broker.publisher import Publisher
 from task_platform.handlers.registry import HandlerRegistry
 from task_platform.metrics import ApiMetrics
-from task_platform.service import Service, cancelled, database_when_current, serving
+from task_platform.service import (
+    Service,
+    cancelled,
+    database_when_current,
+    ending_with,
+    serving,
+)
 from task_platform.storage.pool import Pool, close_pool
 
 log = structlog.get_logger()
@@ -51,15 +57,18 @@ async def application(service: Service, pool: Pool) -> AsyncIterator[FastAPI]:
     problems.install(app)
     Routes(pool, commit, edge, settings, metrics).install(app)
     app.router.routes.extend(service.ops_routes())
-    async with asyncio.TaskGroup() as group:
-        announcing = group.create_task(announcements.run())
-        keeping = group.create_task(announcements.keep_rows())
-        yield app
-        await commit.drain()
-        announcements.stop()
-        await announcing
+    announcing = asyncio.create_task(announcements.run())
+    keeping = asyncio.create_task(announcements.keep_rows())
+    try:
+        async with ending_with(announcing), ending_with(keeping):
+            yield app
+            await commit.drain()
+            announcements.stop()
+            await announcing
+    finally:
+        await cancelled(announcing)
         await cancelled(keeping)
-    await publisher.close()
+        await publisher.close()
 
 
 async def run_api(service: Service) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from task_lab.runtime.servers import NativeServers
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
 
+from ...integration.platform.commands import launched
 from ...integration.platform.processes import until, until_messages
 from ...link import linked
 from .wire import api_processes, port_of, wired
@@ -173,3 +175,25 @@ async def test_a_hundred_megabytes_in_chunks_are_refused_early_and_never_held_in
         assert peak - before < 20 * MB
         async with httpx.AsyncClient(base_url=process.url) as client:
             assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_a_port_that_is_taken_is_one_message_and_the_code_of_a_wrong_configuration(
+    settings: Settings,
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        variables = {
+            "DATABASE_URL": settings.database_url.get_secret_value(),
+            "AMQP_URL": settings.amqp_url.get_secret_value(),
+            "API_HOST": "127.0.0.1",
+            "API_PORT": port,
+        }
+        async with launched("api", settings=variables) as process, asyncio.timeout(30):
+            _, said = await process.communicate()
+    *log, last = said.decode().splitlines()
+    assert process.returncode == 78
+    assert last == f"task-platform: cannot listen on 127.0.0.1:{port}: Address already in use"
+    assert not any("Traceback" in line or "ExceptionGroup" in line for line in log)
+    assert not any(line.startswith("task-platform:") for line in log)
