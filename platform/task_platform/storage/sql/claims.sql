@@ -52,23 +52,46 @@ returning id;
 -- Bring back the tasks of lost claims. A task lost in company may be innocent: it is not charged
 -- for the attempt and runs alone from now on. A task lost while alone stays charged, so that one
 -- which kills its worker runs out of attempts.
+-- Waits for nobody: whoever finishes tasks locks them first and their claim last, so that two who
+-- wait would wait for each other. A claim of which somebody is just finishing a task stays for the
+-- next look.
 -- $1 prior_states text[], $2 state text, $3 limit bigint,
 -- $4 until timestamptz (later than that, this statement was held up and ends nothing; or null)
-with expired as (
-    delete from claims
-    where id in (
-        select id from claims
-        where expires_at < now() and now() <= coalesce($4::timestamptz, 'infinity')
-        order by id
-        limit $3
-        for update skip locked
-    )
-    returning owner, task_ids, fences, charges, alone
+with overdue as materialized (
+    select id, owner, task_ids, fences, charges, alone
+    from claims
+    where expires_at < now() and now() <= coalesce($4::timestamptz, 'infinity')
+    order by id
+    limit $3
+    for update skip locked
 ),
-members as (
-    select e.owner, not e.alone as in_company, m.id, m.fence,
+members as materialized (
+    select e.id as claim_id, e.owner, not e.alone as in_company, m.id, m.fence,
         case when e.alone then 0 else coalesce(m.charge, 1) end as given_back
-    from expired e, unnest(e.task_ids, e.fences, e.charges) as m (id, fence, charge)
+    from overdue e, unnest(e.task_ids, e.fences, e.charges) as m (id, fence, charge)
+),
+held as materialized (
+    select m.claim_id, count(*) as tasks
+    from members m
+    join tasks t on t.id = m.id and t.fence = m.fence
+    where t.state = any($1::text[])
+    group by m.claim_id
+),
+locked as materialized (
+    select m.claim_id
+    from members m
+    join tasks t on t.id = m.id and t.fence = m.fence
+    where t.state = any($1::text[])
+    for no key update of t skip locked
+),
+busy as (
+    select claim_id, tasks from held
+    except select claim_id, count(*) from locked group by claim_id
+),
+expired as (
+    delete from claims
+    where id in (select id from overdue except select claim_id from busy)
+    returning id
 ),
 lost as (
     update tasks t
@@ -76,7 +99,8 @@ lost as (
         attempts = attempts - m.given_back,
         isolate = isolate or m.in_company
     from members m
-    where t.id = m.id and t.fence = m.fence and t.state = any($1::text[])
+    where m.claim_id in (select id from expired)
+        and t.id = m.id and t.fence = m.fence and t.state = any($1::text[])
     returning t.id, t.fence, t.attempts + m.given_back as attempt, t.started_at, m.owner
 ),
 history as (
@@ -89,7 +113,9 @@ history as (
 ),
 announced as (
     insert into outbox (queue, task_ids, due_at, available_at)
-    select 'tasks', array_agg(id), now(), now() from lost having count(*) > 0
+    select 'tasks', array_agg(id), now(), now()
+    from (select id, (row_number() over () - 1) / 500 as part from lost) parts
+    group by part
 )
 select (select count(*) from expired) as claims, (select count(*) from lost) as tasks;
 

@@ -141,3 +141,48 @@ async def test_reapers_side_by_side_bring_each_task_back_once(pool: Pool) -> Non
     assert sum(tasks for _, tasks in answers) == 40
     announced = [i for row in await outbox(pool) for i in row["task_ids"]]
     assert sorted(announced) == sorted(ids)
+
+
+async def test_the_reaper_and_one_who_finishes_never_wait_for_each_other(pool: Pool) -> None:
+    answer, (first, second) = await claimed(pool, 2)
+    _, (other,) = await claimed(pool)
+    await pool.execute("update claims set expires_at = now() - interval '1 second'")
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.fetch("select 1 from tasks where id = $1 for update", second.id)
+        finishing = asyncio.ensure_future(
+            finish_succeeded(
+                pool, [success(first), success(second)], closed_claims=[answer.claim_id or 0]
+            )
+        )
+        await waiting_statement(pool)
+        # The other claim comes back at once; this one stays with who is at it.
+        async with asyncio.timeout(0.9):
+            assert await expire_leases(pool) == (1, 1)
+    assert await finishing == {first.id, second.id}
+    assert await expire_leases(pool) == (0, 0)
+    assert not await pool.fetchval("select count(*) from claims")
+    assert (await task_row(pool, other.id))["state"] == "QUEUED"
+
+
+async def test_a_claim_stays_until_whoever_is_at_one_of_its_tasks_has_decided(pool: Pool) -> None:
+    _, (task, neighbour) = await claimed(pool, 2)
+    await pool.execute("update claims set expires_at = now() - interval '1 second'")
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.fetch("select 1 from tasks where id = $1 for update", task.id)
+        assert await expire_leases(pool) == (0, 0)
+        await transaction.rollback()
+    assert await expire_leases(pool) == (1, 2)
+    for each in (task, neighbour):
+        assert (await task_row(pool, each.id))["state"] == "QUEUED"
+
+
+async def waiting_statement(pool: Pool) -> None:
+    """Return once a statement on this database waits for somebody's lock."""
+    async with asyncio.timeout(5):
+        while not await pool.fetchval(
+            "select count(*) from pg_stat_activity "
+            "where datname = current_database() and wait_event_type = 'Lock'"
+        ):
+            await asyncio.sleep(0.01)
