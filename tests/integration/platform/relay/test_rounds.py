@@ -105,7 +105,7 @@ async def test_each_portion_is_settled_before_the_next_is_sent(
     assert await round_ == (4_500, 0)
 
 
-async def test_two_relays_share_what_takes_many_rounds_without_repeating_it(
+async def test_two_relays_share_many_rounds_and_repeat_nothing_ob08(
     settings: Settings, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "_ROUND_S", 0.3)
