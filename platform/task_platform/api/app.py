@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from task_platform.api import problems
 from task_platform.api.announcements import Announcements
+from task_platform.api.answers import Answers
 from task_platform.api.edge import Edge
 from task_platform.api.group_commit import GroupCommit
 from task_platform.api.http_protocol import BoundedHttpProtocol
@@ -55,7 +56,7 @@ async def application(service: Service, pool: Pool) -> AsyncIterator[FastAPI]:
     # Otherwise `/tasks/` answers with an empty redirect.
     app.router.redirect_slashes = False
     problems.install(app)
-    Routes(pool, commit, edge, settings, metrics).install(app)
+    Routes(pool, commit, edge, settings, Answers(metrics)).install(app)
     app.router.routes.extend(service.ops_routes())
     announcing = asyncio.create_task(announcements.run())
     keeping = asyncio.create_task(announcements.keep_rows())

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator
@@ -18,10 +16,10 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from task_platform.api import openapi, schemas
+from task_platform.api.answers import Answers, json_response
 from task_platform.api.batches import cut, read_items
 from task_platform.api.edge import Edge
 from task_platform.api.group_commit import GroupCommit
-from task_platform.api.problems import EXPIRES_HEADER, problem_of, timestamp
 from task_platform.api.requests import (
     key_from_header,
     read_json_body,
@@ -29,12 +27,10 @@ from task_platform.api.requests import (
     refuse_other_parameters,
 )
 from task_platform.domain.task import NewTask, State
-from task_platform.errors import ClientError, KeyHeld, NotFound, TransientError
-from task_platform.metrics import ApiMetrics
+from task_platform.errors import ClientError, NotFound, TransientError
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
 from task_platform.storage.reads import get_task, list_tasks
-from task_platform.storage.submissions import Created, Replayed, Submitted
 
 TENANT = "default"
 MAX_PAGE = 200
@@ -56,15 +52,6 @@ def _digits(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Settled:
-    """An accepted submission as it is answered."""
-
-    status: int
-    view: dict[str, Any]
-    key_expires_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class Routes:
     """The endpoints and what they work with."""
 
@@ -72,7 +59,7 @@ class Routes:
     commit: GroupCommit
     edge: Edge
     settings: Settings
-    metrics: ApiMetrics
+    answers: Answers
 
     def install(self, app: FastAPI) -> None:
         """Add the endpoints to the app.
@@ -131,16 +118,10 @@ class Routes:
             body = await read_json_body(request, self.settings.max_body_bytes)
             task = self.edge.new_task(body, tenant=TENANT, key=key)
             outcome = await self.commit.submit(task)
-            settled = self._settle(task, outcome)
+            return self.answers.alone(task, outcome)
         except (ClientError, TransientError) as error:
-            self._count_refused(error)
+            self.answers.count_refused(error)
             raise
-        headers = {"Location": f"/tasks/{settled.view['id']}"}
-        if settled.status == 200:
-            headers["Idempotency-Replayed"] = "true"
-        if settled.key_expires_at is not None:
-            headers[EXPIRES_HEADER] = timestamp(settled.key_expires_at)
-        return _json(settled.view, settled.status, headers)
 
     async def post_batch(self, request: Request) -> Response:
         """Commit many tasks at once. One bad item does not harm the others."""
@@ -155,13 +136,13 @@ class Routes:
             submissions = len(valid)
             outcomes = iter(await self.commit.submit_batch(valid) if valid else ())
         except (ClientError, TransientError) as error:
-            self._count_refused(error, submissions)
+            self.answers.count_refused(error, submissions)
             raise
         answers = [
-            self._answer_item(task, next(outcomes) if isinstance(task, NewTask) else task)
+            self.answers.item(task, next(outcomes) if isinstance(task, NewTask) else task)
             for task in tasks
         ]
-        return _json({"items": answers}, 200)
+        return json_response({"items": answers}, 200)
 
     async def get_task(
         self, task_id: Annotated[UUID, Path(description="The task's id.")]
@@ -170,7 +151,7 @@ class Routes:
         detail = await get_task(self.pool, tenant=TENANT, task_id=task_id)
         if detail is None:
             raise NotFound("no task of this id")
-        return _json(schemas.task_detail_view(detail), 200)
+        return json_response(schemas.task_detail_view(detail), 200)
 
     async def list_tasks(
         self,
@@ -189,57 +170,4 @@ class Routes:
             "items": [schemas.task_view(task) for task in page.tasks],
             "next_cursor": page.next_cursor,
         }
-        return _json(view, 200)
-
-    def _settle(self, task: NewTask, outcome: Submitted) -> _Settled:
-        match outcome:
-            case Created():
-                self.metrics.accepted.labels("created").inc()
-                view = schemas.task_view(task.committed(outcome.created_at))
-                return _Settled(201, view, outcome.key_expires_at)
-            case Replayed():
-                self.metrics.accepted.labels("replayed").inc()
-                return _Settled(200, schemas.task_view(outcome.task), outcome.key_expires_at)
-            case KeyHeld():
-                raise outcome
-
-    def _answer_item(
-        self, task: NewTask | ClientError, outcome: Submitted | Exception
-    ) -> dict[str, Any]:
-        if isinstance(task, NewTask) and isinstance(outcome, Created | Replayed):
-            settled = self._settle(task, outcome)
-            return _item(settled.status, settled.key_expires_at, view=settled.view)
-        assert isinstance(outcome, Exception)
-        self._count_refused(outcome)
-        problem = problem_of(outcome)
-        expires_at = outcome.key_expires_at if isinstance(outcome, KeyHeld) else None
-        return _item(problem["status"], expires_at, problem=problem)
-
-    def _count_refused(self, error: Exception, submissions: int = 1) -> None:
-        reason = "client" if isinstance(error, ClientError) else "unavailable"
-        self.metrics.refused.labels(reason).inc(submissions)
-
-
-def _item(
-    status: int,
-    key_expires_at: datetime | None,
-    *,
-    view: dict[str, Any] | None = None,
-    problem: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    expires_at = None if key_expires_at is None else timestamp(key_expires_at)
-    return {
-        "status": status,
-        "task": view,
-        "error": problem,
-        "idempotency_expires_at": expires_at,
-    }
-
-
-def _json(value: Any, status: int, headers: dict[str, str] | None = None) -> Response:
-    return Response(
-        msgspec.json.encode(value),
-        status_code=status,
-        media_type="application/json",
-        headers=headers,
-    )
+        return json_response(view, 200)
