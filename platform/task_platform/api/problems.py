@@ -162,7 +162,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_bug(request: Request, error: Exception) -> Response:
-        log.error("unexpected error", route=request.scope.get("path"), exc_info=error)
+        # The route as it was declared, not the path, which is the client's text.
+        route = getattr(request.scope.get("route"), "path", None)
+        log.error("unexpected error", route=route, exc_info=error)
         return problem_response(problem_of(error))
 
 
