@@ -375,7 +375,7 @@ async def test_unknown_paths_and_methods_are_problems_too(api: Api) -> None:
 ALLOWED = {
     "/tasks": "GET, HEAD, POST",
     "/tasks/batch": "POST",
-    f"/tasks/{uuid4()}": "GET, HEAD",
+    f"/tasks/{UUID(int=1)}": "GET, HEAD",
     "/tasks/batch2": "GET, HEAD",
     "/healthz": "GET, HEAD",
     "/readyz": "GET, HEAD",
