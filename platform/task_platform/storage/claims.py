@@ -23,7 +23,7 @@ class Claim:
 
     claim_id: the lease that covers `tasks`; None when nothing was taken.
     must_be_alone: tasks that were left, because they may only be claimed alone, each with the
-        number of its claims that were not charged so far.
+        number of workers that were lost with it so far.
     Ids in neither cannot be claimed by this delivery.
     """
 

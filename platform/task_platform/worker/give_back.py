@@ -62,7 +62,7 @@ class Redistribution:
     @property
     def is_stalled(self) -> bool:
         """Whether nothing could be started here for too long."""
-        return self._slots.stalled_s > self._stalled_after_s
+        return self._slots.are_stalled(self._stalled_after_s)
 
     async def run(self) -> None:
         """Look until cancelled."""

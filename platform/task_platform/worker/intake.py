@@ -48,7 +48,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class _SetAside:
-    """The delivery of a task that must be alone, and how many of its claims were not charged."""
+    """The delivery of a task that must be alone, and how many workers were lost with it."""
 
     delivery: Delivery
     losses: int
@@ -83,7 +83,7 @@ class Intake:
 
     @property
     def losses(self) -> int:
-        """How many claims of the next such task were not charged."""
+        """How many workers were lost with the next such task."""
         return self._to_isolate[0].losses if self._to_isolate else 0
 
     def set_aside(self, *, since: float) -> int:
@@ -168,9 +168,10 @@ class Intake:
             if tries > 1:
                 # The claim may have been committed and only its answer lost. Nobody would work on
                 # it, and a task claimed alone would be charged for that.
-                await give_back_unknown(
+                unknown = await give_back_unknown(
                     self._pool, owner=self._worker, known_claims=self._leases.known()
                 )
+                self._metrics.given_back.inc(len(unknown))
             return await claim_tasks(
                 self._pool,
                 ids,

@@ -166,8 +166,9 @@ class Worker:
                 await self._isolation.run_next()
                 continue
             await self._consumer.arrived.wait()
-            # Slots that stuck threads hold will not come free: nothing is claimed for them.
-            room = claim_room(self._slots.usable, self._pace.per_s, self._slots.in_line)
+            # Slots that stuck threads hold will not come free: nothing is claimed for them. What
+            # runs inline needs none.
+            room = claim_room(max(1, self._slots.usable), self._pace.per_s, self._slots.in_line)
             if room == 0:
                 await self._slots.changed.wait()
             elif self._completer.waiting >= MAX_WAITING_OUTCOMES:
@@ -191,6 +192,7 @@ class Worker:
         while True:
             await asyncio.sleep(PACE_EVERY_S)
             self._pace.tick(monotonic())
+            self._service.readiness.set("slots", met=self._slots.usable > 0)
             wanted = wanted_prefetch(self._concurrency, self._pace.per_s)
             if self._slots.reserved_s > RESERVED_S or self._redistribution.is_stalled:
                 # Whatever came would wait for the end of those that run.

@@ -46,6 +46,7 @@ class Slots:
         self.changed = asyncio.Event()
         self._reserved_mono: float | None = None
         self._full_mono: float | None = None
+        self._longest_s = 0.0
 
     @property
     def running(self) -> Collection[Assignment]:
@@ -72,11 +73,13 @@ class Slots:
         """For how long the slots have been kept for one task that must run alone."""
         return 0.0 if self._reserved_mono is None else monotonic() - self._reserved_mono
 
-    @property
-    def stalled_s(self) -> float:
-        """For how long nothing in line could be started, for one reason or the other."""
+    def are_stalled(self, after_s: float) -> bool:
+        """Whether nothing in line could be started for so long, for one reason or the other.
+
+        Where every slot is merely taken by long tasks, for twice as long as the longest has run.
+        """
         full_s = 0.0 if self._full_mono is None else monotonic() - self._full_mono
-        return max(self.reserved_s, full_s)
+        return self.reserved_s > after_s or full_s > max(after_s, 2 * self._longest_s)
 
     @property
     def oldest_s(self) -> float:
@@ -153,7 +156,9 @@ class Slots:
 
     async def _run(self, assignment: Assignment) -> None:
         try:
+            began = monotonic()
             outcome = await self._executor.run(assignment)
+            self._longest_s = max(self._longest_s, monotonic() - began)
             if assignment.is_completing or not assignment.is_withdrawn:
                 self._done(assignment, outcome)
         except Exception as error:

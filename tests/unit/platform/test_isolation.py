@@ -14,4 +14,4 @@ def test_the_first_wait_is_one_lease_and_each_loss_in_company_doubles_it() -> No
 @given(st.integers(0, 2**31), st.floats(0.1, 3_600))
 def test_it_never_becomes_less_and_has_an_end(losses: int, lease_s: float) -> None:
     wait_s = patience_s(lease_s, losses)
-    assert lease_s <= wait_s <= patience_s(lease_s, losses + 1) <= 4_096 * lease_s
+    assert lease_s <= wait_s <= patience_s(lease_s, losses + 1) <= 256 * lease_s

@@ -1,11 +1,15 @@
 -- name: claim_tasks
 -- Take tasks under one lease: every due one of $1 that nobody else is touching.
 -- Isolated tasks are only taken when $6 says that they are claimed alone; otherwise they come back
--- with a null fence, and with how often they were claimed for free. Ids that do not come back at all cannot be claimed by this delivery.
+-- with a null fence, and with how many workers were lost with them. Ids that do not come back at all cannot be claimed by this delivery.
 -- $1 ids uuid[], $2 prior_states text[], $3 state text, $4 owner text, $5 lease_s float8,
 -- $6 alone boolean, $7 in_company boolean (something else runs beside it all the same)
 with found as (
-    select id, isolate, attempts > max_retries as exhausted, fence - attempts as losses
+    select id, isolate, attempts > max_retries as exhausted,
+        case when isolate then (
+            select count(*) from attempt_failures f
+            where f.task_id = tasks.id and f.outcome = 'worker_lost'
+        ) end as losses
     from tasks
     where id = any($1::uuid[]) and state = any($2::text[]) and due_at <= now()
     for update skip locked

@@ -137,6 +137,18 @@ async def test_a_task_lost_in_company_is_only_claimed_alone_from_then_on(pool: P
     assert alone.must_be_alone == {}
 
 
+async def test_what_was_merely_given_back_is_no_loss(pool: Pool) -> None:
+    ids = await submitted_ids(pool)
+    for _ in range(5):
+        answer = await claim(pool, ids)
+        await give_back(pool, answer.tasks, closed_claims=[answer.claim_id or 0])
+    await claim(pool, ids)
+    for losses in (1, 2):
+        assert await lose_claims(pool) == (1, 1)
+        assert (await claim(pool, ids)).must_be_alone == {ids[0]: losses}
+        await claim(pool, ids, alone=True)
+
+
 async def test_a_task_without_attempts_left_is_handed_out_to_be_failed(pool: Pool) -> None:
     (task_id,) = await submitted_ids(pool, max_retries=0)
     await claim(pool, [task_id], alone=True)

@@ -103,6 +103,7 @@ async def test_what_fails_while_handing_on_loses_nothing_wk13(
     assert await pool.fetchval("select count(*) from claims") == 0
 
 
+@pytest.mark.slow
 async def test_behind_tasks_that_hang_nothing_waits_although_others_are_busy_wk16_br20(
     settings: Settings, pool: Pool
 ) -> None:
@@ -130,6 +131,34 @@ async def test_behind_tasks_that_hang_nothing_waits_although_others_are_busy_wk1
             over.set()
             await feeding
         assert {row["state"] for row in await rows(pool, hanging)} == {"PROCESSING"}
+
+
+@pytest.mark.slow
+async def test_behind_tasks_that_are_merely_long_each_keeps_its_place_wk16(
+    settings: Settings, pool: Pool
+) -> None:
+    settings = settings.model_copy(
+        update={"worker_concurrency": 2, "lease_s": 1, "renew_s": 0.25, "reaper_interval_s": 0.2}
+    )
+    async with (
+        running_relay(settings, pool),
+        running_worker(settings, pool) as first,
+        running_worker(settings, pool) as second,
+    ):
+        long = await sent(settings, pool, 20, task_type="sleep", payload={"seconds": 4})
+
+        async def know_how_long_they_take() -> bool:
+            workers = (first, second)
+            return all(
+                sample(w, "worker_tasks_processed_total", task_type="sleep") for w in workers
+            )
+
+        await until(know_how_long_they_take)
+        before = {row["id"]: row["fence"] for row in await rows(pool, long)}
+        done = await until_state(pool, long, "SUCCEEDED", within_s=60)
+        # Whoever waits from now on is claimed once, when its turn has come.
+        assert all(row["fence"] <= before[row["id"]] + 1 for row in done)
+        assert max(row["fence"] for row in done) <= 3
 
 
 async def one_that_runs_alone(

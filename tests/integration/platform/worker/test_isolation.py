@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from task_platform.handlers.registry import Lane
 from task_platform.settings import Settings
+from task_platform.storage.claims import claim_tasks, expire_leases
 from task_platform.storage.pool import Pool
 
 from ....factories import handler
@@ -23,11 +24,12 @@ def settings(settings: Settings) -> Settings:
 
 
 async def lost_before(settings: Settings, pool: Pool, losses: int, **fields: Any) -> list[UUID]:
-    """A task that was lost so often in company, announced."""
+    """A task with which so many workers were lost in company, announced."""
     ids = await submit(pool, grace_s=3_600, **fields)
-    await pool.execute(
-        "update tasks set isolate = true, fence = $2 where id = any($1)", ids, losses
-    )
+    for _ in range(losses):
+        await claim_tasks(pool, ids, owner="dead", lease_s=-1, alone=True, in_company=True)
+        # A relay that runs may come first.
+        await expire_leases(pool)
     await announce(settings, ids)
     return ids
 
