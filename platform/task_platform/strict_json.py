@@ -22,6 +22,8 @@ from task_platform.errors import InvalidInput, InvalidResult, MalformedJson
 MAX_DEPTH = 64
 
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+# Of a body that is larger it is only said that it cannot be decoded.
+_MOST_LOOKED_INTO = 2_000_000
 _NUL_ESCAPE = rb"\u0000"
 
 _decode = msgspec.json.Decoder().decode
@@ -61,7 +63,7 @@ def too_deep() -> InvalidInput:
 
 def undecodable(body: bytes) -> InvalidInput | MalformedJson:
     """Why the decoder takes no part of it. Its own text may quote the input."""
-    if _SURROGATE_ESCAPE.search(body):
+    if len(body) <= _MOST_LOOKED_INTO and _SURROGATE_ESCAPE.search(body):
         # Each escape as one of the same length that is always right.
         plain = _SURROGATE_ESCAPE.sub(rb"\\u0041", body.replace(rb"\\", rb"\n"))
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -161,8 +161,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._is_refused:
+        if self._is_refused or self._receiving is not _Receiving.NOTHING:
+            # It is not idle: what has begun to come has a time of its own.
             self._unset_keepalive_if_required()
+
+    def shutdown(self) -> None:
+        # Also where the rest of a body is still to come.
+        self._wanted_to_keep = False
+        super().shutdown()
 
     def part(self) -> None:
         """Say that no more will be said, and listen no more; close after a while."""

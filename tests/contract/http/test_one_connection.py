@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
+from task_platform.api.http_protocol import BoundedHttpProtocol
+from task_platform.service import serving
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
 
@@ -16,6 +20,17 @@ POST = HEAD + LENGTH % len(BODY) + BODY
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
 WEBSOCKET = b"Connection: keep-alive, upgrade\r\nUPGRADE: websocket\r\n"
 CHUNKS = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+
+
+async def slow_app(scope: Any, receive: Any, send: Any) -> None:
+    """Answers when the body is there, and to `/slow` a moment later."""
+    while (await receive()).get("more_body"):
+        pass
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.3)
+    length = [(b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 200, "headers": length})
+    await send({"type": "http.response.body", "body": b"ok"})
 
 
 def echo(text: str) -> bytes:
@@ -216,3 +231,39 @@ async def test_head_is_answered_as_get_without_a_body(wire: Wire) -> None:
         got = await wire.answer()
         assert head.status == got.status == (422 if target == b"/tasks/x" else 200)
         assert head.headers["content-type"] == got.headers["content-type"]
+
+
+async def test_a_body_that_was_coming_when_the_server_stopped_is_the_last() -> None:
+    async with AsyncExitStack() as server:
+        port = await server.enter_async_context(
+            serving(slow_app, "127.0.0.1", 0, protocol=BoundedHttpProtocol)
+        )
+        async with wired(port) as wire:
+            await wire.send(HEAD, LENGTH % 4, b"12")
+            await asyncio.sleep(0.1)
+            stopping = asyncio.create_task(server.aclose())
+            await asyncio.sleep(0.2)
+            await wire.send(b"34")
+            assert (await wire.answer()).headers["connection"] == "close"
+            assert await wire.is_closed(within_s=4)
+            await stopping
+
+
+class QuicklyIdle(BoundedHttpProtocol):
+    """The protocol with a time for idle connections that is shorter than that for a head."""
+
+    headers_within_s = 1.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.timeout_keep_alive = 0.2  # type: ignore[assignment]
+
+
+async def test_a_head_that_begins_before_the_last_answer_has_its_own_time() -> None:
+    async with (
+        serving(slow_app, "127.0.0.1", 0, protocol=QuicklyIdle) as port,
+        wired(port) as wire,
+    ):
+        await wire.send(b"GET /slow HTTP/1.1\r\nHost: api\r\n\r\nPOST /x HTTP/1.1\r\nHost: api\r\n")
+        assert (await wire.answer()).body == b"ok"
+        (await wire.answer(within_s=4)).problem(408, "request-timeout")
