@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from time import monotonic
+from typing import Any
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
@@ -80,12 +81,21 @@ def _first_line(_: object, __: str, event: EventDict) -> EventDict:
 
 def _without_values(_: object, __: str, event: EventDict) -> EventDict:
     """The messages of exceptions, without what they quote: rows, arguments, credentials."""
-    for each in event.get("exception") or ():
-        if isinstance(each, dict) and "exc_value" in each:
-            # Postgres puts the row that it refuses into further lines.
-            message = str(each["exc_value"]).partition("\n")[0]
-            each["exc_value"] = scrub(_QUOTED_ARGUMENT.sub(r"\1", message))
+    _guard(event.get("exception"))
     return event
+
+
+def _guard(chain: Any) -> None:
+    for each in chain if isinstance(chain, list) else ():
+        each["exc_value"] = _guarded(each["exc_value"])
+        each["exc_notes"] = [_guarded(note) for note in each.get("exc_notes", ())]
+        for inner in each.get("exceptions", ()):  # of a group, each a chain of its own
+            _guard(inner)
+
+
+def _guarded(message: str) -> str:
+    # Postgres puts the row that it refuses into further lines.
+    return scrub(_QUOTED_ARGUMENT.sub(r"\1", message.partition("\n")[0]))
 
 
 def configure_logging(level: str, *, process: str) -> None:

@@ -152,11 +152,15 @@ def _leads_somewhere(url: str, schemes: Sequence[str]) -> bool:
     """Whether this is a server's URL, and not one that an unescaped password cuts in two."""
     try:
         parts = urlsplit(url)
-        has_server = bool(parts.hostname or "host=" in parts.query) and parts.port != 0
+        # A Postgres may have several, of which one takes writes.
+        servers = [urlsplit(f"//{one}") for one in parts.netloc.rpartition("@")[2].split(",")]
+        is_port_real = all(one.port != 0 for one in servers)
     except ValueError:  # a port that is no number
         return False
-    is_cut = bool(parts.fragment) or ("@" in url and "@" not in parts.netloc)
-    return parts.scheme in schemes and has_server and not is_cut
+    has_own = "host=" in parts.query
+    has_server = has_own or all(one.hostname for one in servers)
+    is_cut = bool(parts.fragment) or ("@" in url and "@" not in parts.netloc and not has_own)
+    return parts.scheme in schemes and has_server and is_port_real and not is_cut
 
 
 def load_settings() -> Settings:

@@ -24,6 +24,15 @@ from task_platform.storage.queries import sql
 
 Connection = PoolConnectionProxy
 
+# What a connection says that cannot be rolled back; InternalClientError: the server has just ended
+# the session, and the link is not down yet.
+_BROKEN = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 # A connection that does not roll back within this time is broken, and thrown away.
 _ROLLBACK_S = 2.0
 # Should the worker freeze between its last statement and the commit, the server frees the locks
@@ -79,7 +88,7 @@ class HandlerConnections:
         assert self._pool is not None
         try:
             # Where it cannot be rolled back, the pool has thrown it away.
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            with suppress(*_BROKEN):
                 await self._pool.release(connection, timeout=_ROLLBACK_S)
         finally:
             self._turns.release()
@@ -145,7 +154,7 @@ class HandlerTransaction:
     async def _roll_back_and_release(self) -> None:
         try:
             # Before the pool does, which reports an open transaction as somebody's mistake.
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            with suppress(*_BROKEN):
                 async with asyncio.timeout(_ROLLBACK_S):
                     await self._transaction.rollback()
         finally:

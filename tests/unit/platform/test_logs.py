@@ -86,6 +86,17 @@ def test_an_exception_is_logged_without_values_and_credentials(
     assert "hunter2" not in written()
 
 
+def test_of_a_group_each_exception_is_guarded_and_every_note(written: Callable[[], str]) -> None:
+    inner = RuntimeError("cannot connect to amqp://app:hunter2@broker/")
+    inner.add_note("password=hunter2")
+    group = ExceptionGroup("two", [REFUSED, ExceptionGroup("inner", [inner])])
+    structlog.get_logger().error("failed", exc_info=group)
+    ((told,),) = ([json.loads(line)["exception"] for line in written().splitlines()],)
+    assert len(told[0]["exceptions"]) == 2
+    assert "4111111111111111" not in written()
+    assert "hunter2" not in written()
+
+
 def test_a_task_that_nobody_waited_for_is_logged_without_its_objects(
     written: Callable[[], str],
 ) -> None:

@@ -109,8 +109,17 @@ def test_every_setting_has_its_environment_variable(monkeypatch: pytest.MonkeyPa
     assert load_settings().outbox_grace_s == 7
 
 
-def test_a_socket_in_the_query_is_a_host() -> None:
-    url = "postgresql:///tasks?host=/var/run/postgresql"
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///tasks?host=/var/run/postgresql",
+        "postgresql:///tasks?host=/var/run/postgresql&user=app@corp",
+        "postgresql://app:secret@one:5432,two:5433/tasks",
+        "postgresql://app:secret@one,two/tasks?target_session_attrs=any",
+        "postgresql://app:p%40ss@[::1]:5432/tasks",
+    ],
+)
+def test_every_form_in_which_a_server_can_be_named_is_taken(url: str) -> None:
     assert Settings(database_url=url).database_url.get_secret_value() == url
 
 
