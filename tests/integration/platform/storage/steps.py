@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from typing import Any
 from uuid import UUID
@@ -78,3 +79,13 @@ async def failures_of(pool: Pool, task_id: UUID) -> list[asyncpg.Record]:
     return await pool.fetch(
         "select * from attempt_failures where task_id = $1 order by fence", task_id
     )
+
+
+async def until_locked(pool: Pool) -> None:
+    """Return once a session waits for a lock."""
+    async with asyncio.timeout(5):
+        while not await pool.fetchval(
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+            " and datname = current_database()"
+        ):
+            await asyncio.sleep(0.01)

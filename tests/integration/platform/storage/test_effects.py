@@ -24,7 +24,7 @@ from task_platform.storage.pool import Pool
 from task_platform.storage.transactions import HandlerConnections, HandlerTransaction
 
 from ....factories import failure, success
-from .steps import claim, claimed, lose_claims, task_row
+from .steps import claim, claimed, lose_claims, task_row, until_locked
 
 
 @pytest.fixture
@@ -187,16 +187,6 @@ async def test_what_was_committed_by_these_executions_can_be_asked(pool: Pool) -
     unknown: list[Success | Failure] = [success(done), *failures, failure(lost), success(open_)]
     assert await committed_outcomes(pool, unknown) == {done.id, retried.id, dead.id}
     assert await committed_outcomes(pool, [success(again)]) == set()
-
-
-async def until_locked(pool: Pool) -> None:
-    """Return once a session waits for a lock."""
-    async with asyncio.timeout(5):
-        while not await pool.fetchval(
-            "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-            " and datname = current_database()"
-        ):
-            await asyncio.sleep(0.01)
 
 
 async def _never(_: object) -> bool:

@@ -20,6 +20,7 @@ from .steps import (
     outbox,
     submitted_ids,
     task_row,
+    until_locked,
 )
 
 
@@ -154,7 +155,7 @@ async def test_the_reaper_and_one_who_finishes_never_wait_for_each_other(pool: P
                 pool, [success(first), success(second)], closed_claims=[answer.claim_id or 0]
             )
         )
-        await waiting_statement(pool)
+        await until_locked(pool)
         # The other claim comes back at once; this one stays with who is at it.
         async with asyncio.timeout(0.9):
             assert await expire_leases(pool) == (1, 1)
@@ -176,13 +177,3 @@ async def test_a_claim_stays_until_whoever_is_at_one_of_its_tasks_has_decided(po
     assert await expire_leases(pool) == (1, 2)
     for each in (task, neighbour):
         assert (await task_row(pool, each.id))["state"] == "QUEUED"
-
-
-async def waiting_statement(pool: Pool) -> None:
-    """Return once a statement on this database waits for somebody's lock."""
-    async with asyncio.timeout(5):
-        while not await pool.fetchval(
-            "select count(*) from pg_stat_activity "
-            "where datname = current_database() and wait_event_type = 'Lock'"
-        ):
-            await asyncio.sleep(0.01)
