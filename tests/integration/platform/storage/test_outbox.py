@@ -98,6 +98,9 @@ async def test_the_oldest_age_is_found_without_looking_at_all_that_waits(pool: P
         "from (select now() + n * interval '1 second' as later from generate_series(1, 20000) n) t"
     )
     await add(pool, 1, due_in_s=-50)
-    plan = await pool.fetch("explain analyze " + sql("oldest_unsent_age"))
-    assert any("using outbox_due_at" in line["QUERY PLAN"] for line in plan), plan
+    await pool.execute("analyze outbox")
+    explained = await pool.fetch("explain analyze " + sql("oldest_unsent_age"))
+    plan = "\n".join(line["QUERY PLAN"] for line in explained)
+    # By an index scan or a bitmap of it: either looks only at what is due.
+    assert "outbox_due_at" in plan and "Seq Scan" not in plan, plan
     assert await oldest_unsent_age_s(pool) == pytest.approx(50, abs=5)
