@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 from uuid import UUID
 
 import pytest
-from task_platform.handlers.registry import Lane
 from task_platform.settings import Settings
 from task_platform.storage.claims import claim_tasks, expire_leases
 from task_platform.storage.pool import Pool
 
-from ....factories import handler
-from ..processes import announce, running_relay, running_worker, sample, submit, until_state
-from .steps import sent
+from ..processes import announce, running_relay, running_worker, submit, until_state
+from .steps import sent, stuck_thread
 
 
 @pytest.fixture
@@ -65,23 +62,8 @@ async def test_after_each_loss_in_company_it_waits_longer_wk02(
 
 
 async def test_a_thread_past_its_limit_is_company_wk02(settings: Settings, pool: Pool) -> None:
-    release = threading.Event()
-
-    def hang(_: Any) -> None:
-        release.wait(60)
-
-    hanging = handler("hang", hang, lane=Lane.THREAD, timeout_s=0.2)
-    try:
-        async with running_relay(settings, pool), running_worker(settings, pool, hanging) as worker:
-            await until_state(
-                pool, await sent(settings, pool, task_type="hang", max_retries=0), "FAILED"
-            )
-            assert sample(worker, "worker_threads_stuck") == 1
-            isolated = await lost_before(
-                settings, pool, 1, task_type="sleep", payload={"seconds": 1}
-            )
-            await until_state(pool, isolated, "PROCESSING")
-            assert not await was_alone(pool, isolated)
-            await until_state(pool, isolated, "SUCCEEDED")
-    finally:
-        release.set()
+    async with stuck_thread(settings, pool):
+        isolated = await lost_before(settings, pool, 1, task_type="sleep", payload={"seconds": 1})
+        await until_state(pool, isolated, "PROCESSING")
+        assert not await was_alone(pool, isolated)
+        await until_state(pool, isolated, "SUCCEEDED")

@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-import threading
-from typing import Any
-
-from task_platform.handlers.registry import Lane
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
 
-from ....factories import handler
-from ..processes import running_relay, running_worker, until, until_sample, until_state
-from .steps import sent
+from ..processes import until, until_state
+from .steps import sent, stuck_thread
 
 
 async def test_what_needs_no_slot_runs_and_readiness_tells_wk16(
     settings: Settings, pool: Pool
 ) -> None:
     settings = settings.model_copy(update={"worker_concurrency": 1})
-    release = threading.Event()
+    async with stuck_thread(settings, pool) as (worker, release):
 
-    def hang(_: Any) -> None:
-        release.wait(60)
+        async def is_waiting() -> bool:
+            return worker.readiness.waiting_for == {"slots"}
 
-    hanging = handler("hang", hang, lane=Lane.THREAD, timeout_s=0.2)
-    try:
-        async with running_relay(settings, pool), running_worker(settings, pool, hanging) as worker:
-            hung = await sent(settings, pool, task_type="hang", max_retries=0)
-            await until_state(pool, hung, "FAILED")
-            await until_sample(worker, "worker_threads_stuck", 1)
-
-            async def is_waiting() -> bool:
-                return worker.readiness.waiting_for == {"slots"}
-
-            await until(is_waiting)
-            inline = await sent(settings, pool, 3, task_type="sum")
-            await until_state(pool, inline, "SUCCEEDED")
-            release.set()
-
-            async def is_ready() -> bool:
-                return worker.readiness.is_ready()
-
-            await until(is_ready)
-            needs_one = await sent(settings, pool, task_type="sleep", payload={"seconds": 0})
-            await until_state(pool, needs_one, "SUCCEEDED")
-    finally:
+        await until(is_waiting)
+        inline = await sent(settings, pool, 3, task_type="sum")
+        await until_state(pool, inline, "SUCCEEDED")
         release.set()
+
+        async def is_ready() -> bool:
+            return worker.readiness.is_ready()
+
+        await until(is_ready)
+        needs_one = await sent(settings, pool, task_type="sleep", payload={"seconds": 0})
+        await until_state(pool, needs_one, "SUCCEEDED")
