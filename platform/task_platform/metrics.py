@@ -7,6 +7,9 @@ a handler for it, and as `unknown` otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.metadata import version
+from math import isnan, nan
+from socket import gethostname
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,6 +19,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 
 UNKNOWN = "unknown"
@@ -25,6 +29,8 @@ SECONDS = (
 )  # fmt: skip
 # Why a worker stopped consuming although nobody told it to.
 CONSUMER_LOSSES = ("cancelled", "closed", "ack_timeout", "forgotten", "silent")
+BACKLOG = ("queued", "processing")
+LEDGER = ("succeeded", "failed", "cancelled")
 BATCH_SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000)
 
 
@@ -35,6 +41,53 @@ def new_registry() -> CollectorRegistry:
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
+
+
+class LateGauge(Gauge):
+    """A gauge whose value may be unknown (NaN, as at the start): it is then not exported.
+
+    A false zero would be believed, and one NaN makes every sum over processes NaN.
+    """
+
+    def collect(self) -> Iterable[Metric]:
+        for family in super().collect():
+            family.samples = [sample for sample in family.samples if not isnan(sample.value)]
+            yield family
+
+
+class ServiceMetrics:
+    """What every process says of itself."""
+
+    def __init__(self, registry: CollectorRegistry, *, service: str) -> None:
+        self.ready = Gauge(
+            "service_ready",
+            "1 while this process can do its work, as /readyz says; else 0",
+            registry=registry,
+        )
+        self.info = Gauge(
+            "service_info",
+            "Always 1: what this process is, and where",
+            ["service", "version", "host"],
+            registry=registry,
+        )
+        self.info.labels(service, version("task-platform"), gethostname()).set(1)
+        self.pool_wait = Histogram(
+            "database_pool_wait_seconds",
+            "From asking the pool for a connection to having it, or to giving up",
+            buckets=SECONDS,
+            registry=registry,
+        )
+
+
+class BrokerMetrics:
+    """What a process that publishes says of the broker."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.blocked = Gauge(
+            "broker_publisher_blocked",
+            "1 while the broker holds up what this process publishes; else 0",
+            registry=registry,
+        )
 
 
 class ApiMetrics:
@@ -71,6 +124,11 @@ class ApiMetrics:
         )
         self.announced = Counter(
             "api_tasks_announced_total", "Messages confirmed by the broker", registry=registry
+        )
+        self.waiting = Gauge(
+            "api_submissions_waiting",
+            "Submissions that wait for their commit to begin",
+            registry=registry,
         )
 
 
@@ -171,6 +229,11 @@ class WorkerMetrics:
             "How long the oldest unacknowledged delivery has been here",
             registry=registry,
         )
+        self.slots = Gauge(
+            "worker_slots",
+            "Handlers that may run at once, slots of stuck threads included",
+            registry=registry,
+        )
         self.running = Gauge("worker_tasks_running", "Handlers running now", registry=registry)
         self.stuck_threads = Gauge(
             "worker_threads_stuck",
@@ -228,7 +291,7 @@ class RelayMetrics:
         )
         for loop in (
             *("outbox", "dead_letters", "leases", "reannounce", "age", "broker"),
-            *("dlq", "retention"),
+            *("dlq", "retention", "census"),
         ):
             self.loop_errors.labels(loop)
         self.dead_letters_open = Gauge(
@@ -254,3 +317,25 @@ class RelayMetrics:
         )
         for kind in ("tasks", "dead_letters", "idempotency_keys"):
             self.deleted.labels(kind)
+        self.backlog = LateGauge(
+            "relay_backlog_tasks",
+            "Open tasks, as counted in the database",
+            ["state"],
+            registry=registry,
+        )
+        for state in BACKLOG:
+            self.backlog.labels(state).set(nan)
+        self.backlog_age = LateGauge(
+            "relay_backlog_oldest_age_seconds",
+            "Time since the submission of the oldest open task; 0 when none is open",
+            registry=registry,
+        )
+        self.backlog_age.set(nan)
+        # Its labels come with the first whole count. Were it to climb from zero at every start of
+        # a relay, `increase()` would take all the history for news.
+        self.ledger = Counter(
+            "relay_ledger_finished_tasks_total",
+            "Terminal tasks, as counted in the database",
+            ["state"],
+            registry=registry,
+        )

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 
 from task_platform.errors import ConfigurationError, DatabaseFull, DatabaseUnavailable
 from task_platform.logs import configure_logging
-from task_platform.metrics import new_registry
+from task_platform.metrics import ServiceMetrics, new_registry
 from task_platform.settings import Settings, unknown_variables
 from task_platform.storage.health import DatabaseProbe
 from task_platform.storage.migrate import is_current
@@ -68,6 +68,11 @@ class Service:
     was_ever_scraped: bool = False
     pool: Pool | None = None
     has_database: asyncio.Event = field(default_factory=asyncio.Event)
+    metrics: ServiceMetrics = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.metrics = ServiceMetrics(self.registry, service=self.name)
+        self.metrics.ready.set_function(self.readiness.is_ready)
 
     def ops_routes(self) -> list[Route]:
         """`/healthz` (alive), `/readyz` (able to do its work now) and `/metrics`."""
@@ -198,7 +203,11 @@ async def database_when_current(
         pool = None
         try:
             pool = await open_pool(
-                service.settings, process=service.name, size=size, reserve=reserve
+                service.settings,
+                process=service.name,
+                size=size,
+                reserve=reserve,
+                on_wait=service.metrics.pool_wait.observe,
             )
             if await is_current(pool):
                 service.pool = pool

@@ -11,7 +11,13 @@ from task_lab.cli import app as lab_app
 from task_platform.cli import app as platform_app
 from task_platform.domain.retry import backoff_s
 from task_platform.handlers import HandlerRegistry
-from task_platform.metrics import ApiMetrics, RelayMetrics, WorkerMetrics
+from task_platform.metrics import (
+    ApiMetrics,
+    BrokerMetrics,
+    RelayMetrics,
+    ServiceMetrics,
+    WorkerMetrics,
+)
 from task_platform.settings import Settings
 from task_platform.tools import dlq
 
@@ -54,6 +60,8 @@ def test_the_page_tells_how_long_retries_last() -> None:
 
 def test_every_metric_is_documented() -> None:
     registry = CollectorRegistry()
+    ServiceMetrics(registry, service="api")
+    BrokerMetrics(registry)
     ApiMetrics(registry)
     WorkerMetrics(registry, ["sum"])
     RelayMetrics(registry)

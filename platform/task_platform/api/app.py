@@ -20,7 +20,7 @@ from task_platform.api.http_protocol import BoundedHttpProtocol
 from task_platform.api.routes import Routes
 from task_platform.broker.publisher import Publisher
 from task_platform.handlers.registry import HandlerRegistry
-from task_platform.metrics import ApiMetrics
+from task_platform.metrics import ApiMetrics, BrokerMetrics
 from task_platform.service import (
     Service,
     cancelled,
@@ -48,6 +48,7 @@ async def application(service: Service, pool: Pool) -> AsyncIterator[FastAPI]:
     settings = service.settings
     metrics = ApiMetrics(service.registry)
     publisher = Publisher(settings, name="api")
+    BrokerMetrics(service.registry).blocked.set_function(lambda: publisher.is_blocked)
     announcements = Announcements(pool, publisher, settings, metrics)
     commit = GroupCommit(pool, settings, metrics, announcements)
     handlers = HandlerRegistry.load(settings.handlers, builtin_types=settings.builtin_types)

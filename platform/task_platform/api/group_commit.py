@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from time import perf_counter
 
 from task_platform.api.announcements import Announcements
@@ -38,6 +39,8 @@ class GroupCommit:
             size_of=lambda task: len(task.payload),
         )
         self._batch_calls = asyncio.Semaphore(settings.commit_concurrency)
+        self._waiting_in_batches = 0
+        metrics.waiting.set_function(lambda: len(self._batcher) + self._waiting_in_batches)
 
     async def submit(self, task: NewTask) -> Submitted:
         """Commit one submission. Raises Overloaded, DatabaseUnavailable, InvalidInput."""
@@ -53,10 +56,23 @@ class GroupCommit:
     async def submit_batch(self, tasks: Sequence[NewTask]) -> Sequence[Submitted | Exception]:
         """Commit a client's own batch as one; an outcome or error for each, in order."""
         try:
-            async with asyncio.timeout(self._settings.submit_timeout_s), self._batch_calls:
+            async with asyncio.timeout(self._settings.submit_timeout_s), self._turn_of(len(tasks)):
                 return await self._commit(tasks)
         except TimeoutError:
             raise Overloaded("not committed in time") from None
+
+    @asynccontextmanager
+    async def _turn_of(self, tasks: int) -> AsyncIterator[None]:
+        """A client's batch waits for its turn, and has it for the time of the block."""
+        self._waiting_in_batches += tasks
+        try:
+            await self._batch_calls.acquire()
+        finally:
+            self._waiting_in_batches -= tasks
+        try:
+            yield
+        finally:
+            self._batch_calls.release()
 
     async def drain(self) -> None:
         """Return once everything taken has been committed or refused."""

@@ -33,6 +33,12 @@ class _Connection(aiormq.Connection):
 
     HEARTBEAT_GRACE_MULTIPLIER = 2
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the server has said that it reads nothing from here for now."""
+        unblocked: asyncio.Event = getattr(self, "_Connection__connection_unblocked")  # noqa: B009
+        return self.connected.is_set() and not unblocked.is_set()
+
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
@@ -75,6 +81,11 @@ async def connect(settings: Settings, *, name: str) -> AbstractConnection:
     with translated_errors():
         await _answered(connection.connect(), within_s=CONNECT_TIMEOUT_S)
     return connection
+
+
+def is_blocked(connection: AbstractConnection | None) -> bool:
+    """Whether the broker, short of memory or disk, has blocked what this connection publishes."""
+    return isinstance(connection, _Connection) and connection.is_blocked
 
 
 async def close(link: AbstractConnection | AbstractChannel) -> None:

@@ -29,6 +29,8 @@ PIPELINE = 500
 # A link over which nothing was confirmed for so long is asked whether it still stands.
 PROBE_AFTER_S = 3.0
 _MAX_BACKOFF_S = 3.0
+# A blocked link is given up and opened again, and is not blocked until something is sent over it.
+_STILL_BLOCKED_S = 2 * _MAX_BACKOFF_S
 # Names no queue: the broker confirms such a message and forgets it.
 _NOWHERE = "task-platform.probe"
 
@@ -45,6 +47,7 @@ class Publisher:
         self._retry_at = 0.0
         self._confirmed_at = -PROBE_AFTER_S
         self._must_confirm = False
+        self._blocked_until = 0.0
         self._outage = Outage("publishing fails")
         self._lock = asyncio.Lock()
 
@@ -56,6 +59,11 @@ class Publisher:
     def is_backing_off(self) -> bool:
         """Whether publishing would fail at once, because the last attempt did so just now."""
         return not self.is_connected and monotonic() < self._retry_at
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the broker holds up what is published, as it does short of memory or disk."""
+        return client.is_blocked(self._connection) or monotonic() < self._blocked_until
 
     async def publish(self, queue: str, task_ids: Sequence[UUID]) -> set[UUID]:
         """Announce tasks on a queue; returns those the broker has confirmed."""
@@ -124,6 +132,8 @@ class Publisher:
             self._note_failure(error)
         except TimeoutError:
             self._must_confirm = True
+            if client.is_blocked(self._connection):
+                self._blocked_until = monotonic() + _STILL_BLOCKED_S
             self._note_failure(TimeoutError("no confirm in time"))
             await self.close()
         failed = next((outcome for outcome in outcomes if outcome is not None), None)
@@ -151,6 +161,7 @@ class Publisher:
 
     def _note_success(self) -> None:
         self._failures = 0
+        self._blocked_until = 0.0
         self._confirmed_at = monotonic()
         self._outage.over(by=self._name)
 

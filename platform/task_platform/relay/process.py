@@ -14,7 +14,7 @@ from task_platform.broker import topology
 from task_platform.broker.publisher import Publisher
 from task_platform.errors import DatabaseUnavailable, TaskPlatformError
 from task_platform.logs import Outage
-from task_platform.metrics import RelayMetrics
+from task_platform.metrics import BrokerMetrics, RelayMetrics
 from task_platform.relay.dlq_reconciler import DeadLetterReconciler
 from task_platform.relay.lease_reaper import LeaseReaper
 from task_platform.relay.reannounce import Reannouncer
@@ -80,6 +80,10 @@ class Relay:
             queue: Publisher(service.settings, name=f"relay {queue}")
             for queue in (topology.TASKS, topology.DEAD_LETTERS)
         }
+        BrokerMetrics(service.registry).blocked.set_function(
+            lambda: any(publisher.is_blocked for publisher in self._publishers.values())
+        )
+        self._oldest_age_s, self._oldest_age_at = 0.0, monotonic()
 
     async def run(self) -> None:
         """Run all loops until the service is told to stop."""
@@ -156,5 +160,13 @@ class Relay:
 
     async def _measure_age(self) -> bool:
         # In a loop of its own: rows that wait hidden for their next try are old all the same.
-        self._metrics.oldest_age.set(await outbox.oldest_unsent_age_s(self._pool))
+        try:
+            self._oldest_age_s = await outbox.oldest_unsent_age_s(self._pool)
+        except BaseException:
+            # It may be older by as much as nobody could look.
+            unseen_s = monotonic() - self._oldest_age_at
+            self._metrics.oldest_age.set(self._oldest_age_s + unseen_s)
+            raise
+        self._oldest_age_at = monotonic()
+        self._metrics.oldest_age.set(self._oldest_age_s)
         return False

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from time import perf_counter
 from typing import Any, TypeVar
 
 import asyncpg
@@ -19,7 +20,6 @@ from task_platform.settings import Settings
 from task_platform.storage.queries import sql
 
 T = TypeVar("T")
-Pool = asyncpg.Pool
 
 _UNAVAILABLE = (
     asyncpg.PostgresConnectionError,
@@ -75,17 +75,33 @@ def translated_errors() -> Iterator[None]:
         raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error
 
 
+def _nobody_counts(_: float) -> None:
+    return
+
+
+class Pool(asyncpg.Pool):
+    """The driver's pool, and who wants to know how long its connections were waited for."""
+
+    on_wait: Callable[[float], None] = staticmethod(_nobody_counts)
+
+
 async def open_pool(
-    settings: Settings, *, process: str, size: int | None = None, reserve: bool = False
+    settings: Settings,
+    *,
+    process: str,
+    size: int | None = None,
+    reserve: bool = False,
+    on_wait: Callable[[float], None] = _nobody_counts,
 ) -> Pool:
     """A pool of `size` connections. Raises DatabaseUnavailable when Postgres cannot be reached.
 
     reserve: open them all at once and keep them, so that whoever takes what Postgres has left does
         not take these.
+    on_wait: called with the seconds that each wait for a connection of it took.
     """
     size = size or settings.database_pool_size
     with translated_errors():
-        return await asyncpg.create_pool(
+        pool = await Pool(
             settings.database_url.get_secret_value(),
             min_size=size if reserve else 1,
             max_size=size,
@@ -109,7 +125,15 @@ async def open_pool(
                 "tcp_keepalives_interval": str(_KEEPALIVE_EVERY_S),
                 "tcp_keepalives_count": str(_KEEPALIVE_TRIES),
             },
+            # What the driver's own way to open a pool would fill in.
+            max_queries=50_000,
+            setup=None,
+            loop=None,
+            connection_class=asyncpg.Connection,
+            record_class=asyncpg.Record,
         )
+    pool.on_wait = on_wait
+    return pool
 
 
 async def close_pool(pool: Pool) -> None:
@@ -139,7 +163,14 @@ async def acquired(pool: Pool) -> AsyncIterator[PoolConnectionProxy]:
     One that fell silent is thrown away at once: asking it to cancel or to roll back would only wait
     for the same silence again. Its server ends what it was doing by its own time limit.
     """
-    connection = await pool.acquire(timeout=POOL_WAIT_S)
+    asked = perf_counter()
+    try:
+        connection = await pool.acquire(timeout=POOL_WAIT_S)
+    except TimeoutError:
+        # The longest waits of all: without them the others would look good.
+        pool.on_wait(perf_counter() - asked)
+        raise
+    pool.on_wait(perf_counter() - asked)
     try:
         yield connection
     except TimeoutError:

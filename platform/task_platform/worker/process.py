@@ -124,6 +124,7 @@ class Worker:
             pace=self._pace,
             stalled_after_s=STALLED_LEASES * settings.lease_s,
         )
+        metrics.slots.set(self._concurrency)
         metrics.running.set_function(lambda: len(self._slots.running))
         metrics.stuck_threads.set_function(lambda: self._executor.stuck_threads)
 

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from math import nan
+from socket import gethostname
+
 from prometheus_client import generate_latest
-from task_platform.metrics import ApiMetrics, RelayMetrics, WorkerMetrics, new_registry
+from task_platform.metrics import (
+    ApiMetrics,
+    BrokerMetrics,
+    LateGauge,
+    RelayMetrics,
+    WorkerMetrics,
+    new_registry,
+)
+from task_platform.service import Service
+from task_platform.settings import Settings
 
 COUNTERS = (
     "worker_tasks_processed_total",
@@ -62,3 +75,34 @@ def test_a_type_that_clients_made_up_counts_as_unknown() -> None:
     labels = {"task_type": "unknown"}
     assert registry.get_sample_value("worker_tasks_failed_total", labels) == 100
     assert metrics.label("sum") == "sum"
+
+
+def test_every_process_says_what_it_is_and_whether_it_can_work() -> None:
+    service = Service("relay", Settings())
+    labels = {"service": "relay", "version": version("task-platform"), "host": gethostname()}
+    assert service.registry.get_sample_value("service_info", labels) == 1
+    assert service.registry.get_sample_value("service_ready") == 0
+    service.readiness.set("start", met=True)
+    assert service.registry.get_sample_value("service_ready") == 1
+    service.readiness.set("drain", met=False)
+    assert service.registry.get_sample_value("service_ready") == 0
+    assert service.registry.get_sample_value("database_pool_wait_seconds_count") == 0
+
+
+def test_what_is_unknown_is_not_exported() -> None:
+    registry = new_registry()
+    gauge = LateGauge("age_seconds", "Age", registry=registry)
+    gauge.set(nan)
+    assert registry.get_sample_value("age_seconds") is None
+    gauge.set(0)
+    assert registry.get_sample_value("age_seconds") == 0
+
+
+def test_the_relay_tells_no_backlog_and_no_ledger_before_it_has_counted() -> None:
+    registry = new_registry()
+    RelayMetrics(registry)
+    BrokerMetrics(registry)
+    samples = [sample.name for family in registry.collect() for sample in family.samples]
+    assert not [name for name in samples if "backlog" in name or "ledger" in name]
+    assert registry.get_sample_value("broker_publisher_blocked") == 0
+    assert registry.get_sample_value("relay_loop_errors_total", {"loop": "census"}) == 0
