@@ -62,7 +62,7 @@ def run(  # noqa: PLR0917 - options, given by name
     from task_lab.execute import execute_run  # noqa: PLC0415
     from task_lab.progress import Watcher  # noqa: PLC0415
     from task_lab.run import new_run  # noqa: PLC0415
-    from task_lab.runtime.selection import require_runtime  # noqa: PLC0415
+    from task_lab.runtime.selection import resolve_runtime  # noqa: PLC0415
 
     options = {
         "runtime": runtime,
@@ -75,8 +75,8 @@ def run(  # noqa: PLR0917 - options, given by name
         "seed": seed,
     }
     asked = {option: value for option, value in options.items() if value is not None}
-    require_runtime(resolve(load_definition(name), asked).runtime)
-    require_fit()
+    if resolve_runtime(resolve(load_definition(name), asked).runtime) == "native":
+        require_fit()
     folder = new_run(name, asked, results=results.resolve())
     try:
         with nullcontext() if quiet else Watcher(folder):
@@ -103,13 +103,14 @@ def report(
 @app.command()
 def floor(
     tasks: Annotated[int, typer.Option(min=1, help="Tasks the bare loops work off.")] = 20_000,
+    runtime: Annotated[str, typer.Option(help="native, compose or auto.")] = "native",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
 ) -> int:
     """Measure the least that this machine needs for the same durable work."""
     from task_lab.floor import measure_floor  # noqa: PLC0415
     from task_lab.runtime.selection import runtime_for  # noqa: PLC0415
 
-    with tempfile.TemporaryDirectory() as scratch, runtime_for("auto", Path(scratch)) as running:
+    with tempfile.TemporaryDirectory() as scratch, runtime_for(runtime, Path(scratch)) as running:
         result = asdict(measure_floor(running.up(), tasks=tasks))
     if as_json:
         _say(json.dumps(result))

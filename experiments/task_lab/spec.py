@@ -183,7 +183,7 @@ def resolve(definition: Definition, asked: Mapping[str, object]) -> Spec:
     return Spec(
         name=definition.name,
         notebook=definition.notebook,
-        runtime=given.runtime or "auto",
+        runtime=given.runtime or "native",
         tasks=given.tasks or definition.tasks,
         rounds=given.rounds or definition.rounds,
         workers=given.workers or definition.workers,

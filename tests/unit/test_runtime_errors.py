@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from task_lab import errors
+from task_lab.runtime.compose.engine import NoEngine
 from task_lab.runtime.selection import runtime_for
 
 
@@ -30,7 +31,10 @@ def test_too_little_disk_says_how_much_there_is_and_where_to_go_instead() -> Non
         assert part in str(error)
 
 
-def test_auto_is_native(tmp_path: Path) -> None:
+def test_auto_is_native_where_no_engine_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody-listens.sock")
     assert runtime_for("auto", tmp_path).name == "native"
 
 
@@ -39,6 +43,12 @@ def test_a_runtime_that_does_not_exist_is_a_usage_error(tmp_path: Path) -> None:
         runtime_for("kubernetes", tmp_path)
 
 
-def test_compose_is_known_but_not_there_yet(tmp_path: Path) -> None:
-    with pytest.raises(errors.RuntimeUnavailable, match="not available yet"):
+def test_compose_without_an_engine_says_why_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody-listens.sock")
+    with pytest.raises(NoEngine, match="make compose-engine"):
+        runtime_for("compose", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoEngine, match="docker is not installed"):
         runtime_for("compose", tmp_path)

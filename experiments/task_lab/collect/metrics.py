@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from task_lab.collect.prometheus import NoData, Prometheus, QueryFailed, Series, Window, step_for
-from task_lab.runtime.prometheus import SCRAPE_INTERVAL_S
 from task_lab.runtime.rabbitmq import STATISTICS_INTERVAL_MS
+from task_lab.runtime.scraping import SCRAPE_INTERVAL_S
 from task_lab.store import RunFolder
 
 # One second holds four scrapes: the shortest stretch over which a rate is more than one step.

@@ -34,6 +34,8 @@ async def _redis_version(url: str) -> str:
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
+        if address.password:
+            writer.write(f"AUTH {address.password}\r\n".encode())
         writer.write(b"INFO server\r\n")
         while line := await reader.readline():
             name, _, value = line.decode().strip().partition(":")

@@ -34,7 +34,10 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One running worker. ops_url serves its /readyz and /metrics."""
+    """One running worker, which Prometheus knows by its name as `instance`.
+
+    ops_url serves its /readyz and /metrics.
+    """
 
     name: str
     pid: int

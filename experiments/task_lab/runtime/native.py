@@ -259,7 +259,7 @@ class NativeRuntime:
         prometheus = self._servers.prometheus
         if prometheus is None:
             return
-        wanted = {process.target.address: process.is_running for process in self.processes()}
+        wanted = {process.name: process.is_running for process in self.processes()}
         yield from until(
             lambda: prometheus.reached() == wanted,
             what=f"Prometheus to scrape exactly {len(wanted)} processes of the platform",

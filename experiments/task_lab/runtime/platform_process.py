@@ -16,7 +16,7 @@ from task_lab.runtime.base import Replica
 from task_lab.runtime.instance import Instance
 from task_lab.runtime.ports import LOOPBACK
 from task_lab.runtime.process import Boot, Child, until, until_ended
-from task_lab.runtime.prometheus import Target
+from task_lab.runtime.scraping import Target
 
 BOOT_DEADLINE_S = 30.0
 # Its own grace for running handlers (10 s), then for a last scrape (5 s), and some air.

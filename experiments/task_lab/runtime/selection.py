@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from task_lab.errors import RuntimeUnavailable, UsageError
+from task_lab.errors import UsageError
 from task_lab.runtime.base import Runtime
+from task_lab.runtime.compose.engine import engine_problem, require_engine
+from task_lab.runtime.compose.runtime import ComposeRuntime
 from task_lab.runtime.native import NativeRuntime
 
 NAMES = ("native", "compose", "auto")
 
 
-def require_runtime(name: str) -> None:
-    """Raise `UsageError` for an unknown name, `RuntimeUnavailable` for one that is not there."""
+def resolve_runtime(name: str) -> str:
+    """`native` or `compose`: that name itself, or for `auto` compose where an engine answers.
+
+    Raises `UsageError` for an unknown name, `NoEngine` where compose is asked for in vain.
+    """
     if name not in NAMES:
         raise UsageError(f"unknown runtime {name!r}; there are {', '.join(NAMES)}")
+    if name == "auto":
+        return "native" if engine_problem() else "compose"
     if name == "compose":
-        raise RuntimeUnavailable("the compose runtime is not available yet; use native")
+        require_engine()
+    return name
 
 
 def runtime_for(name: str, folder: Path) -> Runtime:
     """The runtime of that name, not yet up; its logs will go below `folder`.
 
-    `auto` is native: it needs no container engine. Raises as `require_runtime` does.
+    Raises as `resolve_runtime` does.
     """
-    require_runtime(name)
+    if resolve_runtime(name) == "compose":
+        return ComposeRuntime(folder)
     return NativeRuntime(folder)

@@ -1,0 +1,1 @@
+"""The compose runtime: the stack of docker-compose.yml, in containers of a real engine."""

@@ -1,0 +1,356 @@
+"""The compose runtime: reads as the list of what happens, as the native one does.
+
+Readiness is our own: that containers run, or that compose says so, is not enough. Ready means that
+the platform's processes say so, that the queue has as many consumers as there are workers, and that
+Prometheus reaches exactly these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from task_lab.errors import InvalidRun, ProgramFailed, UsageError
+from task_lab.runtime import scraping
+from task_lab.runtime.base import NO_SETTINGS, Endpoints, Replica
+from task_lab.runtime.broker_probe import consumer_count
+from task_lab.runtime.compose.containers import Container, inspect
+from task_lab.runtime.compose.engine import docker, require_engine
+from task_lab.runtime.compose.files import (
+    OPS_PORT,
+    LabStack,
+    project_name,
+    stack_files,
+    targets_file,
+    write_override,
+)
+from task_lab.runtime.compose.project import ComposeProject
+from task_lab.runtime.ports import LOOPBACK, PortPool
+from task_lab.runtime.process import Boot, run_boots, until
+from task_lab.runtime.scraping import Target
+
+QUEUE = "tasks"
+# Those the lab needs; Postgres, RabbitMQ and the migration come with them.
+_SERVICES = ("api", "relay", "worker", "redis", "prometheus")
+_SCRAPED = {"api": 8000, "relay": OPS_PORT, "worker": OPS_PORT}
+_READY_WITHIN_S = 60.0
+_ACT_S = 60.0
+
+
+class MixedReplicas(InvalidRun):
+    """Workers of different images run side by side: figures of neither would be told apart."""
+
+    def __init__(self, images: Mapping[str, str]) -> None:
+        self.images = dict(images)
+        super().__init__(f"the workers do not run the same image: {self.images}")
+
+
+class ComposeRuntime:
+    """A `Runtime` made of containers, in a compose project of this checkout's lab alone.
+
+    folder: receives `logs/`, which stays, and the files that the lab adds to the stack's.
+    """
+
+    name = "compose"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        self._logs = self._folder / "logs"
+        self._ports = PortPool()
+        self._stack: LabStack | None = None
+        self._project: ComposeProject | None = None
+
+    @property
+    def project(self) -> ComposeProject:
+        """The running project. Raises `UsageError` before `up` and after `down`."""
+        if self._project is None:
+            raise UsageError("the stack is not up: call up() first")
+        return self._project
+
+    def up(self, *, workers: int = 0, settings: Mapping[str, str] = NO_SETTINGS) -> Endpoints:
+        """Build, create and start everything; see `Runtime.up`. On any error nothing is left."""
+        if self._project is not None:
+            raise UsageError("this runtime is already up")
+        require_engine()
+        self._logs.mkdir(parents=True, exist_ok=True)
+        stack = self._stack = LabStack.drawn(self._ports)
+        override = write_override(self._folder, stack, settings)
+        files = [*stack_files(), override]
+        self._project = ComposeProject(project_name(), files, stack.variables(), self._logs)
+        try:
+            self._project.up("--scale", f"worker={workers}", *_SERVICES)
+            self._until_ready(workers)
+        except ProgramFailed as error:
+            # Compose says that a container failed; what it itself said is worth more.
+            failure = self._first_failure() or error
+            self.down()
+            raise failure from None
+        except BaseException:
+            self.down()
+            raise
+        return self.endpoints()
+
+    def endpoints(self) -> Endpoints:
+        """Where the stack answers; see `Endpoints`."""
+        assert self._stack is not None
+        port, password = self._stack.ports, self._stack.passwords
+        user = "task_platform"
+        return Endpoints(
+            api_url=f"http://{LOOPBACK}:{port['api']}",
+            database_url=(
+                f"postgresql://{user}:{password['PLATFORM']}@{LOOPBACK}:{port['postgres']}/{user}"
+            ),
+            amqp_url=f"amqp://{user}:{password['RABBITMQ']}@{LOOPBACK}:{port['amqp']}/",
+            prometheus_url=f"http://{LOOPBACK}:{port['prometheus']}",
+            redis_url=f"redis://:{password['REDIS']}@{LOOPBACK}:{port['redis']}/0",
+            rabbitmq_metrics_url=(
+                f"http://{LOOPBACK}:{port['rabbitmq_metrics']}/metrics/per-object"
+            ),
+        )
+
+    def scale(self, workers: int) -> list[Replica]:
+        """Run exactly so many workers; see `Runtime.scale`. The oldest stay."""
+        if workers < 0:
+            raise UsageError(f"cannot run {workers} workers")
+        ended = [one for one in self._workers() if not one.is_running]
+        self._remove(ended)
+        self._drain(self._workers()[workers:])
+        scaled = ("--scale", f"worker={workers}", "worker")
+        self.project.run("up", "--detach", "--no-deps", "--no-recreate", *scaled)
+        self._until_ready(workers)
+        return self.replicas()
+
+    def replicas(self) -> list[Replica]:
+        """The workers running now, oldest first."""
+        if self._project is None:
+            return []
+        return [_replica(one) for one in self._workers() if one.is_running]
+
+    def pause_workers(self) -> None:
+        """Freeze all workers."""
+        self._tell_workers("pause")
+
+    def resume_workers(self) -> None:
+        """Let all frozen workers go on."""
+        self._tell_workers("unpause", state="paused")
+
+    def kill_worker(self, replica: Replica) -> None:
+        """Kill one worker, for good: the restart policy does not bring back whom people kill.
+
+        Raises `UsageError` if it is not one of ours or has ended.
+        """
+        container = self._worker(replica)
+        docker("kill", container.id, deadline_s=_ACT_S)
+        run_boots(
+            until(
+                lambda: not inspect([container.id])[0].is_running,
+                what=f"the end of {replica.name}",
+                deadline_s=_ACT_S,
+            )
+        )
+
+    def crash_worker(self, replica: Replica) -> None:
+        """End one worker from inside, as a crash would: the restart policy starts it again."""
+        container = self._worker(replica)
+        # All processes of the container but its first one, which follows its only child.
+        docker("exec", container.id, "bash", "-c", "kill -9 -1 || true", deadline_s=_ACT_S)
+
+    def stop_broker(self) -> None:
+        """Stop RabbitMQ in order; its data stays."""
+        self._stop("rabbitmq")
+
+    def start_broker(self) -> None:
+        """Start RabbitMQ again on the same data and address."""
+        self._start("rabbitmq")
+
+    def stop_database(self, *, immediate: bool = False) -> None:
+        """Stop PostgreSQL, in order or as in a crash; its data stays."""
+        if immediate:
+            self.project.run("kill", "--signal", "SIGQUIT", "postgres")
+            run_boots(
+                until(
+                    lambda: not self._one("postgres").is_running,
+                    what="the end of postgres",
+                    deadline_s=_ACT_S,
+                )
+            )
+        else:
+            self._stop("postgres")
+
+    def start_database(self) -> None:
+        """Start PostgreSQL again on the same data and address."""
+        self._start("postgres")
+
+    def stop_api(self) -> None:
+        """Let the API drain and end."""
+        self._stop("api")
+
+    def start_api(self) -> None:
+        """Start the API again at the same address."""
+        self._start("api")
+        # Its container may have another address now.
+        self._announce_targets()
+
+    @contextmanager
+    def network_cut(self, service: str) -> Iterator[list[Container]]:
+        """Take the running containers of a service off the network for the time of the block.
+
+        Connections to them do not break: nothing answers on them any more.
+        """
+        containers = [one for one in self.project.containers(service) if one.is_running]
+        if not containers:
+            raise UsageError(f"no container of {service} is running")
+        network = self.project.network()
+        try:
+            for one in containers:
+                docker("network", "disconnect", network, one.id, deadline_s=_ACT_S)
+            yield containers
+        finally:
+            for one in containers:
+                self._reconnect(network, one)
+            self._announce_targets()
+
+    def logs_dir(self) -> Path:
+        """One log a container, as of now; stays when the stack goes."""
+        if self._project is not None:
+            self._project.keep_logs(self._project.containers())
+        return self._logs
+
+    def down(self) -> None:
+        """Stop all containers and delete them and their data."""
+        if self._project is None:
+            return
+        project, self._project = self._project, None
+        try:
+            project.keep_logs(project.containers())
+        finally:
+            try:
+                project.remove()
+            finally:
+                project.close()
+                self._ports.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.down()
+
+    def _until_ready(self, workers: int) -> None:
+        run_boots(self._until_healthy(workers))
+        images = {one.name: one.image for one in self._workers()}
+        if len(set(images.values())) > 1:
+            raise MixedReplicas(images)
+        self._announce_targets()
+        run_boots(self._until_consuming(workers), self._until_scraped())
+
+    def _until_healthy(self, workers: int) -> Boot:
+        """Wait for the processes' own word; a container that ended for good ends the waiting."""
+
+        def is_so() -> bool:
+            containers = [one for one in self.project.containers() if one.service in _SCRAPED]
+            running = [one for one in containers if one.service == "worker" and one.is_running]
+            return all(one.is_healthy for one in containers) and len(running) == workers
+
+        return until(
+            is_so, what=f"the API, the relay and {workers} workers", deadline_s=_READY_WITHIN_S
+        )
+
+    def _until_consuming(self, workers: int) -> Boot:
+        amqp_url = self.endpoints().amqp_url
+        return until(
+            lambda: consumer_count(amqp_url, QUEUE) == workers,
+            what=f"{workers} consumers on queue {QUEUE}",
+            deadline_s=_READY_WITHIN_S,
+        )
+
+    def _until_scraped(self) -> Boot:
+        wanted = {target.replica: True for target in self._targets()}
+        url = self.endpoints().prometheus_url
+        return until(
+            lambda: scraping.reached(url) == wanted,
+            what=f"Prometheus to scrape exactly {len(wanted)} processes of the platform",
+            deadline_s=_READY_WITHIN_S,
+        )
+
+    def _targets(self) -> list[Target]:
+        return [
+            Target(one.service, one.name, f"{one.address}:{_SCRAPED[one.service]}")
+            for one in self.project.containers()
+            if one.service in _SCRAPED and one.is_running and one.address
+        ]
+
+    def _announce_targets(self) -> None:
+        scraping.write_targets(targets_file(self._folder), self._targets())
+
+    def _workers(self) -> list[Container]:
+        return self.project.containers("worker")
+
+    def _worker(self, replica: Replica) -> Container:
+        for container in self._workers():
+            if container.is_running and _replica(container) == replica:
+                return container
+        raise UsageError(f"no running worker {replica.name} with process id {replica.pid}")
+
+    def _one(self, service: str) -> Container:
+        (container,) = self.project.containers(service)
+        return container
+
+    def _tell_workers(self, verb: str, *, state: str = "running") -> None:
+        if ids := [one.id for one in self._workers() if one.state == state]:
+            docker(verb, *ids, deadline_s=_ACT_S)
+
+    def _drain(self, surplus: list[Container]) -> None:
+        """Let workers drain and end, side by side, keep their logs, and let them go."""
+        if surplus:
+            docker("stop", *(one.id for one in surplus), deadline_s=_ACT_S)
+            self._remove(surplus)
+
+    def _remove(self, ended: list[Container]) -> None:
+        self.project.keep_logs(ended)
+        if ended:
+            docker("rm", *(one.id for one in ended), deadline_s=_ACT_S)
+
+    def _stop(self, service: str) -> None:
+        self.project.run("stop", service)
+
+    def _start(self, service: str) -> None:
+        if self._one(service).is_running:
+            raise UsageError(f"{service} is running already")
+        # Not compose's `start`: it would start, and wait for, whatever the service depends on.
+        docker("start", self._one(service).id, deadline_s=_ACT_S)
+        run_boots(
+            until(
+                lambda: self._one(service).is_healthy,
+                what=f"{service} to be healthy",
+                deadline_s=_READY_WITHIN_S,
+            )
+        )
+
+    def _reconnect(self, network: str, container: Container) -> None:
+        # Without its aliases nobody would find it by the service's name again.
+        options = ("--alias", container.service)
+        docker("network", "connect", *options, network, container.id, deadline_s=_ACT_S)
+
+    def _first_failure(self) -> ProgramFailed | None:
+        """The error of a container that ended by itself, with what it said last."""
+        containers = self.project.containers()
+        self.project.keep_logs(containers)
+        for one in containers:
+            if one.state == "exited" and one.exit_code != 0:
+                log = self._logs / f"{one.name}.log"
+                tail = log.read_text("utf-8", "replace").strip()[-2_000:]
+                return ProgramFailed(one.service, one.exit_code, tail, log)
+        return None
+
+
+def _replica(container: Container) -> Replica:
+    return Replica(name=container.name, pid=container.pid, ops_url=container.url(OPS_PORT))
