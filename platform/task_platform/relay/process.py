@@ -15,6 +15,7 @@ from task_platform.broker.publisher import Publisher
 from task_platform.errors import DatabaseUnavailable, TaskPlatformError
 from task_platform.logs import Outage
 from task_platform.metrics import BrokerMetrics, RelayMetrics
+from task_platform.relay import census
 from task_platform.relay.dlq_reconciler import DeadLetterReconciler
 from task_platform.relay.lease_reaper import LeaseReaper
 from task_platform.relay.reannounce import Reannouncer
@@ -38,7 +39,7 @@ _LONGEST_PASS_OF_OTHERS_S = 60.0
 _BROKER_EVERY_S = 1.0
 # Every loop may be in the middle of a statement, and two of them hold a lock besides: one that
 # stalls must not take the connection that another needs.
-_CONNECTIONS = 10
+_CONNECTIONS = 11
 
 
 async def run_relay(service: Service) -> None:
@@ -58,7 +59,8 @@ async def run_relay(service: Service) -> None:
 
 class Relay:
     """Announces due outbox rows, brings back what lost workers held, announces the forgotten,
-    keeps the dead letter queue and the list of the dead in agreement, deletes what is over.
+    keeps the dead letter queue and the list of the dead in agreement, deletes what is over, and
+    counts what there is.
 
     Several relays at once are safe: rows are taken with `skip locked` and hidden while in hand, and
     what only one may do is done under a lock.
@@ -74,6 +76,7 @@ class Relay:
         self._reannouncer = Reannouncer(pool, service.settings, self._metrics)
         self._reconciler = DeadLetterReconciler(service, pool, self._metrics)
         self._retention = Retention(service, pool, self._metrics)
+        self._census = census.Census(pool, self._metrics)
         # Each queue has a publisher of its own, so that one which is full or missing does not hold
         # back the messages of the other.
         self._publishers = {
@@ -101,10 +104,12 @@ class Relay:
             ("broker", _BROKER_EVERY_S, self._probe_broker),
             ("dlq", settings.dlq_check_s, self._reconciler.look),
             ("retention", settings.retention_every_s, self._retention.run_pass),
+            ("census", census.EVERY_S, self._census.run_pass),
         ]
         async with asyncio.TaskGroup() as group:
             for name, every_s, one_pass in loops:
                 group.create_task(self._loop(name, every_s, one_pass))
+        await self._census.close()
         await self._reannouncer.close()
         await self._reconciler.close()
         for publisher in self._publishers.values():

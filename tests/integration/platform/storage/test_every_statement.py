@@ -8,6 +8,7 @@ import pytest
 from task_platform.settings import Settings
 from task_platform.storage import effects, health, locks, migrate, queries, transactions
 from task_platform.storage import pool as pool_module
+from task_platform.storage.census import census_tasks, census_window
 from task_platform.storage.claims import (
     bury_rowless,
     existing_tasks,
@@ -96,6 +97,8 @@ async def test_every_statement_runs_on_a_real_database(
         confirmed = {*all_of.task_ids, part_of.task_ids[0]} - {*none_of.task_ids}
         await settle_outbox_rows(pool, [all_of, none_of, part_of], confirmed, retry_in_s=1)
         await search(pool)
+        await census_window(pool, after=LOWEST, before=HIGHEST, window=10, few=10)
+        await census_tasks(pool, [done.id])
         await run_effects(pool, Settings(database_url=empty_url))
         await get_task(pool, tenant="default", task_id=done.id)
         await list_tasks(pool, tenant="default", before=None, state=None, task_type=None, limit=10)
