@@ -24,12 +24,12 @@ from typing import Annotated, Any
 
 import typer
 
-from task_lab import stack
+from task_lab import compose_stack, stack
 from task_lab.check.verdict import EXIT_CODES, EXIT_INTERNAL, EXIT_USAGE, Verdict
 from task_lab.doctor import examine, require_fit
-from task_lab.errors import LabError, RuntimeUnavailable
+from task_lab.errors import LabError, RuntimeUnavailable, UsageError
 from task_lab.spec import load_definition, resolve
-from task_lab.store import RESULTS, RunFolder
+from task_lab.store import PROJECT, RESULTS, RunFolder
 
 app = typer.Typer(
     help="Experiments on the task platform, with evidence.",
@@ -145,6 +145,7 @@ def chaos(
 def up(
     workers: Annotated[int, typer.Option(min=0, max=64, help="Workers to run.")] = 1,
     api_port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free port.")] = 8000,
+    runtime: Annotated[str, typer.Option(help="native, compose or auto.")] = "auto",
     handlers: Annotated[
         str,
         typer.Option(
@@ -155,8 +156,16 @@ def up(
     as_json: Annotated[bool, typer.Option("--json", help="The state as one JSON object.")] = False,
 ) -> int:
     """Bring a stack up that stays after this command, and say where it answers."""
-    settings = {_HANDLERS: handlers} if handlers else {}
-    _say_stack(stack.up(workers=workers, api_port=api_port, settings=settings), as_json=as_json)
+    from task_lab.runtime.selection import resolve_runtime  # noqa: PLC0415
+
+    if resolve_runtime(runtime) == "compose":
+        if handlers:
+            raise UsageError("--handlers is for the native runtime: an image holds its own modules")
+        state = compose_stack.up(workers=workers, api_port=api_port)
+    else:
+        settings = {_HANDLERS: handlers} if handlers else {}
+        state = stack.up(workers=workers, api_port=api_port, settings=settings)
+    _say_stack(state, as_json=as_json)
     return 0
 
 
@@ -165,16 +174,21 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="The state as one JSON object.")] = False,
 ) -> int:
     """Say where the running stack answers, how many workers run, and what was restarted."""
-    _say_stack(stack.read_state(), as_json=as_json)
+    _say_stack(_running_stack(), as_json=as_json)
     return 0
 
 
 @app.command()
 def env() -> int:
     """Say what a shell needs to use the running stack: eval "$(task-lab env)"; log-ins included."""
-    state = stack.read_state()
+    state = _running_stack()
     if state is None:
         raise RuntimeUnavailable("no stack is running: `make up` starts one")
+    if "runtime" in state:
+        # Its servers cannot be reached from outside: the tool runs where they can.
+        project = f"docker compose --project-directory {shlex.quote(str(PROJECT))}"
+        _say(f'task-platform() {{ {project} exec -T api task-platform "$@"; }}')
+        return 0
     endpoints = state["endpoints"]
     _say(f'export PATH={shlex.quote(_SCRIPTS)}:"$PATH"')
     _say(f"export TASK_PLATFORM_DATABASE_URL={shlex.quote(endpoints['database_url'])}")
@@ -184,8 +198,13 @@ def env() -> int:
 
 @app.command()
 def down() -> int:
-    """Stop the running stack and delete its data, all tasks included."""
-    _say("the stack is stopped, its tasks are deleted" if stack.down() else "no stack is running")
+    """Stop the running stack. A native one takes its tasks with it, a compose one keeps them."""
+    if stack.down():
+        _say("the stack is stopped, its tasks are deleted")
+    elif compose_stack.down():
+        _say("the stack is stopped; its tasks stay in its volumes: docker compose down --volumes")
+    else:
+        _say("no stack is running")
     return 0
 
 
@@ -231,6 +250,10 @@ def _say_run(folder: RunFolder, *, as_json: bool) -> None:
     _say(path)
 
 
+def _running_stack() -> dict[str, Any] | None:
+    return stack.read_state() or compose_stack.read_state()
+
+
 def _say_stack(state: dict[str, Any] | None, *, as_json: bool) -> None:
     if as_json:
         _say(json.dumps(state))
@@ -239,12 +262,17 @@ def _say_stack(state: dict[str, Any] | None, *, as_json: bool) -> None:
     else:
         for name, url in state["endpoints"].items():
             _say(f"{name.removesuffix('_url'):<17} {url}")
+        for name, log_in in state.get("log_ins", {}).items():
+            _say(f"{name + ' log-in':<17} {log_in['user']} {log_in['password']}")
         api_url = state["endpoints"]["api_url"]
         _say(f"{'API documentation':<17} {api_url}/docs (offline: {api_url}/openapi.json)")
-        _say(f"{'workers':<17} {len(state['workers'])} of {state['workers_wanted']} running")
+        wanted = f" of {state['workers_wanted']}" if "workers_wanted" in state else ""
+        _say(f"{'workers':<17} {len(state['workers'])}{wanted} running")
+        if state.get("unhealthy"):
+            _say(f"{'not healthy':<17} {', '.join(state['unhealthy'])}")
         restarts = (f"{name} {count}" for name, count in sorted(state["restarts"].items()))
         _say(f"{'restarts':<17} {', '.join(restarts) or 'none'}")
-        _say(f"{'logs':<17} {state['logs']}")
+        _say(f"{'logs':<17} {state.get('logs') or 'docker compose logs SERVICE'}")
         program = shlex.quote(str(Path(_SCRIPTS) / "task-lab"))
         _say(f'{"for your shell":<17} eval "$({program} env)"')
 

@@ -50,16 +50,17 @@ def project_name(checkout: Path = PROJECT) -> str:
 
 def stack_files(checkout: Path = PROJECT) -> list[Path]:
     """The files that describe the stack on this machine: COMPOSE_FILE of the shell or of .env."""
-    asked = os.environ.get("COMPOSE_FILE") or _from_env_file(checkout / ".env", "COMPOSE_FILE")
+    asked = os.environ.get("COMPOSE_FILE") or read_env_file(checkout / ".env").get("COMPOSE_FILE")
     return [checkout / name for name in (asked or _BASE_FILE).split(os.pathsep)]
 
 
-def _from_env_file(file: Path, name: str) -> str:
+def read_env_file(file: Path) -> dict[str, str]:
+    """The variables of a .env file as compose reads plain ones; none where there is no file."""
     if not file.exists():
-        return ""
-    lines = file.read_text("utf-8").splitlines()
-    values = [line.partition("=")[2].strip() for line in lines if line.startswith(f"{name}=")]
-    return values[-1].strip("\"'") if values else ""
+        return {}
+    lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
+    pairs = [line.partition("=") for line in lines if "=" in line and not line.startswith("#")]
+    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
 
 
 @dataclass(frozen=True, slots=True)
