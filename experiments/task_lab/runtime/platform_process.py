@@ -160,6 +160,11 @@ class PlatformProcess:
 
     def says_ready(self) -> bool:
         """Whether its /readyz answers with success now."""
-        with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/readyz", timeout=1).is_success
-        return False
+        return says_ready(self.url)
+
+
+def says_ready(url: str) -> bool:
+    """Whether /readyz answers with success now at this address; never at an empty one."""
+    with contextlib.suppress(httpx.HTTPError):
+        return bool(url) and httpx.get(f"{url}/readyz", timeout=1).is_success
+    return False

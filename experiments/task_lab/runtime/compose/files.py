@@ -125,8 +125,9 @@ def _override(
 ) -> dict[str, Any]:
     process = {"env_file": _Reset(), "environment": dict(settings)}
     services: dict[str, Any] = {name: dict(process) for name in PROCESSES}
-    # Any free port, as there may be many of them.
-    services["worker"]["ports"] = [f"{LOOPBACK}::{OPS_PORT}"]
+    for name in ("worker", "relay"):
+        # Any free port, as there may be many of them.
+        services[name]["ports"] = [f"{LOOPBACK}::{OPS_PORT}"]
     services["postgres"] = {"ports": [_published(stack, "postgres", 5432)]}
     services["redis"] = {"ports": [_published(stack, "redis", 6379)]}
     services["rabbitmq"] = {

@@ -28,6 +28,7 @@ from task_lab.runtime.compose.files import (
     write_override,
 )
 from task_lab.runtime.compose.project import ComposeProject
+from task_lab.runtime.platform_process import says_ready
 from task_lab.runtime.ports import LOOPBACK, PortPool
 from task_lab.runtime.process import Boot, run_boots, until
 from task_lab.runtime.scraping import Target
@@ -253,12 +254,14 @@ class ComposeRuntime:
         run_boots(self._until_consuming(workers), self._until_scraped())
 
     def _until_healthy(self, workers: int) -> Boot:
-        """Wait for the processes' own word; a container that ended for good ends the waiting."""
+        """Wait for the processes' own word, which their containers' checks repeat seconds later."""
 
         def is_so() -> bool:
             containers = [one for one in self.project.containers() if one.service in _SCRAPED]
             running = [one for one in containers if one.service == "worker" and one.is_running]
-            return all(one.is_healthy for one in containers) and len(running) == workers
+            return len(running) == workers and all(
+                says_ready(one.url(_SCRAPED[one.service])) for one in containers
+            )
 
         return until(
             is_so, what=f"the API, the relay and {workers} workers", deadline_s=_READY_WITHIN_S
@@ -329,11 +332,17 @@ class ComposeRuntime:
         docker("start", self._one(service).id, deadline_s=_ACT_S)
         run_boots(
             until(
-                lambda: self._one(service).is_healthy,
-                what=f"{service} to be healthy",
+                lambda: self._answers(service),
+                what=f"{service} to answer",
                 deadline_s=_READY_WITHIN_S,
             )
         )
+
+    def _answers(self, service: str) -> bool:
+        container = self._one(service)
+        if service in _SCRAPED:
+            return says_ready(container.url(_SCRAPED[service]))
+        return container.is_healthy
 
     def _reconnect(self, network: str, container: Container) -> None:
         # Without its aliases nobody would find it by the service's name again.
