@@ -12,7 +12,7 @@ PAGE = ROOT / "docs" / "reference" / "guarantees.md"
 _ROW = re.compile(r"^\| ([A-Z]+)-(\d\d) \|.*\| (.+) \|$", re.MULTILINE)
 _TEST = re.compile(r"^\s*(?:async )?def (test_\w+)", re.MULTILINE)
 _LINK = re.compile(r"\]\(\.\./\.\./(tests/[\w/]+\.py)\)")
-_CASE = re.compile(r"_(br|wk|rt|idm|in|db|ob)(\d\d)(?=_|$)")
+_CASE = re.compile(r"_(br|wk|rt|idm|in|db|obs|ob)(\d\d)(?=_|$)")
 
 
 def cases_of(path: Path) -> set[str]:

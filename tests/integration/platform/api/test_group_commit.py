@@ -65,6 +65,34 @@ async def test_a_batch_tells_which_item_is_refused(commit: GroupCommit) -> None:
     assert [type(outcome) for outcome in outcomes] == [Created, InvalidInput, Created]
 
 
+async def test_what_waits_for_its_commit_is_counted(
+    settings: Settings, pool: Pool, announced: Announced
+) -> None:
+    registry = new_registry()
+    one_at_a_time = settings.model_copy(update={"commit_concurrency": 1})
+    commit = GroupCommit(pool, one_at_a_time, ApiMetrics(registry), announced)  # type: ignore[arg-type]
+
+    def waiting() -> float | None:
+        return registry.get_sample_value("api_submissions_waiting")
+
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("lock table outbox in exclusive mode")
+        first = [
+            asyncio.ensure_future(commit.submit(new_task())),
+            asyncio.ensure_future(commit.submit_batch([new_task()])),
+        ]
+        await asyncio.sleep(0.05)
+        assert waiting() == 0, "these are being committed"
+        behind = [
+            *(asyncio.ensure_future(commit.submit(new_task())) for _ in range(20)),
+            asyncio.ensure_future(commit.submit_batch([new_task() for _ in range(30)])),
+        ]
+        await asyncio.sleep(0.05)
+        assert waiting() == 50
+    await asyncio.gather(*first, *behind)
+    assert waiting() == 0
+
+
 async def test_who_waited_too_long_is_refused_and_not_committed_later_idm09(
     settings: Settings, pool: Pool, announced: Announced
 ) -> None:

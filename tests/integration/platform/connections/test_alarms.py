@@ -52,12 +52,14 @@ async def test_an_alarm_stops_neither_submissions_nor_consumers_br15(
             answers = await asyncio.gather(*(whole.post() for _ in range(20)))
             assert {answer.status_code for answer in answers} == {201}
             assert monotonic() - before < 3
+            await until_sample(whole.api, "broker_publisher_blocked", 1)
 
             async def is_not_ready() -> bool:
                 return "broker" in whole.relay.readiness.waiting_for
 
             await until(is_not_ready, within_s=15)
             assert whole.api.readiness.is_ready()
+            await until_sample(whole.relay, "broker_publisher_blocked", 1)
             await until_state(pool, waiting, "SUCCEEDED", within_s=30)
             await until_sample(worker, "worker_tasks_in_flight", 0)
             assert worker.readiness.is_ready()
@@ -70,3 +72,5 @@ async def test_an_alarm_stops_neither_submissions_nor_consumers_br15(
             return whole.relay.readiness.is_ready()
 
         await until(is_ready, within_s=45)
+        for publishing in (whole.api, whole.relay):
+            await until_sample(publishing, "broker_publisher_blocked", 0)

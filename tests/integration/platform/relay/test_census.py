@@ -13,6 +13,7 @@ from task_platform.metrics import RelayMetrics, new_registry
 from task_platform.relay import census
 from task_platform.relay.census import Census
 from task_platform.relay.reannounce import uuid7_floor
+from task_platform.settings import Settings
 from task_platform.storage.census import census_window
 from task_platform.storage.pool import Pool
 from task_platform.storage.submissions import submit_tasks
@@ -54,6 +55,12 @@ class Counting:
 
     def oldest_s(self) -> float | None:
         return self.registry.get_sample_value("relay_backlog_oldest_age_seconds")
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    """A database alone: the census needs no broker."""
+    return Settings(database_url=database_url)
 
 
 @pytest.fixture

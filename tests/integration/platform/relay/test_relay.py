@@ -11,9 +11,9 @@ from task_platform.relay.lease_reaper import LeaseReaper
 from task_platform.service import Service
 from task_platform.settings import Settings
 from task_platform.storage.claims import claim_tasks
-from task_platform.storage.pool import Pool
+from task_platform.storage.pool import Pool, close_pool, open_pool
 
-from ....link import linked_broker
+from ....link import linked_broker, linked_database
 from ..processes import (
     delete_queue,
     running_relay,
@@ -82,6 +82,26 @@ async def test_nothing_is_forgotten_while_the_broker_is_away_and_its_age_shows_o
 
             await until_sample(relay, "relay_outbox_oldest_age_seconds", 0)
     await until_messages(settings, len(ids))
+
+
+async def test_the_age_grows_while_the_relay_cannot_look_ob06(
+    settings: Settings, pool: Pool
+) -> None:
+    async with linked_database(settings) as (link, broken):
+        own_pool = await open_pool(broken, process="relay", size=11)
+        try:
+            async with running_relay(broken, own_pool) as relay:
+                await until_sample(relay, "relay_outbox_oldest_age_seconds", 0)
+                await link.cut()
+
+                async def is_told() -> bool:
+                    return sample(relay, "relay_outbox_oldest_age_seconds") > 1
+
+                await until(is_told)
+                await link.heal()
+                await until_sample(relay, "relay_outbox_oldest_age_seconds", 0)
+        finally:
+            await close_pool(own_pool)
 
 
 async def test_lost_leases_are_found_although_the_queue_is_of_another_kind(
