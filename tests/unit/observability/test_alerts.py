@@ -128,6 +128,20 @@ CASES: dict[str, Callable[[], World]] = {
             busy=False,
         )
     ).fires(50),
+    "long tasks in all slots and more waiting": lambda: World(
+        changed(
+            40,
+            {
+                f'rabbitmq_queue_messages{{{BROKER},queue="tasks"}}': steady(50, 40),
+                f'rabbitmq_queue_messages_ready{{{BROKER},queue="tasks"}}': steady(30, 40),
+                **{
+                    f'worker_tasks_running{{job="worker",instance="{name}"}}': steady(10, 40)
+                    for name in ("worker-1", "worker-2")
+                },
+            },
+            busy=False,
+        )
+    ).fires(30, "WorkersSaturated"),
     "more comes in than is done": lambda: (
         World(
             changed(
@@ -229,6 +243,14 @@ CASES: dict[str, Callable[[], World]] = {
         .fires(30)
         .fires(90, "CountersDisagreeWithLedger")
     ),
+    "a worker was killed, and with it what it had counted": lambda: (
+        World(
+            healthy(120)
+            | {name: then(values, "stale") for name, values in worker(60, name="worker-2").items()}
+        )
+        .fires(75)
+        .fires(90)
+    ),
     "messages do not leave": lambda: (
         World(changed(20, {f"relay_outbox_oldest_age_seconds{{{RELAY}}}": climbing(15, 20)}))
         .fires(1)
@@ -252,6 +274,7 @@ CASES: dict[str, Callable[[], World]] = {
         )
         .fires(12)
         .fires(20)
+        .fires(30)
     ),
     "a worker was killed": lambda: (
         World(
@@ -390,6 +413,37 @@ CASES: dict[str, Callable[[], World]] = {
         .fires(110)
     ),
 }
+
+
+FIRING_BY_WINDOW = 'max by (window) (ALERTS{alertstate="firing"})'
+# Share of bad events above which an alert fires, as a multiple of the budget, and its long window.
+BURNS = ((14.4, "1h"), (6.0, "6h"), (3.0, "1d"), (1.0, "3d"))
+
+
+@pytest.mark.parametrize("burn", [15.0, 13.8, 6.3, 5.7, 3.15, 2.85, 1.05, 0.95])
+def test_budgets_burn_from_their_thresholds_on(burn: float, tmp_path: Path) -> None:
+    expected = {f'{{window="{window}"}}': 1.0 for least, window in BURNS if burn > least}
+    share = burn * 0.05
+    late = {IN_TIME: climbing(75 * (1 - share), 90), WAIT: climbing(75, 90)}
+    second = {name.replace("worker-1", "worker-2"): values for name, values in late.items()}
+    World(changed(90, late | second)).holds(80, FIRING_BY_WINDOW, expected).check(tmp_path)
+    share = burn * 0.001
+    bad = {refused(): climbing(151 * share / (1 - share), 90)}
+    World(changed(90, bad)).holds(80, FIRING_BY_WINDOW, expected).check(tmp_path)
+
+
+def test_the_short_window_ends_an_alert_soon_after_the_trouble(tmp_path: Path) -> None:
+    """Half an hour of refusals, then none: each page ends with its short window."""
+    world = World(changed(150, {refused(): then(climbing(150, 30), steady(150 * 119, 120))}))
+
+    def burning(minute: float, *windows: str) -> None:
+        samples = {f'{{window="{window}"}}': 1.0 for window in windows}
+        world.holds(minute, FIRING_BY_WINDOW, samples)
+
+    burning(29, "1h", "6h", "1d", "3d")
+    burning(40, "6h", "1d", "3d")
+    burning(70, "1d", "3d")
+    world.check(tmp_path)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -13,7 +13,7 @@ from tests.unit.observability.files import CONFIG, RULE_FILES, RUNBOOK, alerts, 
 from tests.unit.observability.known import THIRD_PARTY
 
 ALERTS = alerts()
-_BURN = re.compile(r"ratio_\w+ > ([\d.]+) \* ([\d.]+)")
+_BURN = re.compile(r"slo:(\w+):ratio_(\w+) > ([\d.]+) \* ([\d.]+)")
 # What /metrics/per-object of RabbitMQ 4.0 tells of single connections, channels and others' queues.
 _UNBOUNDED = (
     ("per-object", "rabbitmq_connection_incoming_bytes_total", ""),
@@ -94,13 +94,28 @@ def test_the_bound_of_the_objective_is_written_as_the_worker_writes_it() -> None
     assert 'worker_queue_wait_seconds_bucket{le="1.0"}' in rules
 
 
-def test_every_burn_rate_can_be_reached() -> None:
-    found = [
-        (float(factor), float(budget))
-        for factor, budget in _BURN.findall("\n".join(str(alert["expr"]) for alert in ALERTS))
-    ]
-    assert len(found) == 16
-    assert all(factor * budget < 1 for factor, budget in found)
+def test_burn_rates_are_those_of_the_page_in_both_windows_and_can_be_reached() -> None:
+    found = set()
+    for alert in ALERTS:
+        if not (conditions := _BURN.findall(str(alert["expr"]))):
+            continue
+        (bad, long, factor, budget), (same, short, other_factor, other_budget) = conditions
+        assert (bad, factor, budget) == (same, other_factor, other_budget)
+        assert f"sum_over_time(slo:{bad}:rate5m[{long}]) * 60 >= 10" in str(alert["expr"])
+        assert alert["labels"]["window"] == long
+        assert float(factor) * float(budget) < 1
+        severity = alert["labels"]["severity"]
+        found.add((bad, budget, severity, float(factor), long, short))
+    assert found == {
+        (bad, budget, severity, factor, long, short)
+        for bad, budget in (("submissions_unavailable", "0.001"), ("attempts_late", "0.05"))
+        for severity, factor, long, short in (
+            ("page", 14.4, "1h", "5m"),
+            ("page", 6, "6h", "30m"),
+            ("ticket", 3, "1d", "2h"),
+            ("ticket", 1, "3d", "6h"),
+        )
+    }
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
