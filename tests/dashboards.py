@@ -77,7 +77,7 @@ def _of_panel(dashboard: Dashboard, row: str, panel: Panel, rate: str) -> Iterat
             expression=filled_in(query.expression, rate=rate),
             legend=query.legend,
             unit=panel.unit.value,
-            may_be_empty=panel.empty_when,
+            may_be_empty=query.empty_when,
         )
 
 

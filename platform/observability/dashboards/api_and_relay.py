@@ -9,8 +9,8 @@ from observability.dashboards.model import (
     Query,
     Row,
     Unit,
-    mean,
     quantiles,
+    sizes,
 )
 
 DASHBOARD = Dashboard(
@@ -56,7 +56,7 @@ DASHBOARD = Dashboard(
                     "Tasks in one group commit",
                     "Submissions that came at the same time share a commit.",
                     Unit.COUNT,
-                    (mean("api_commit_batch_size"), *quantiles("api_commit_batch_size")),
+                    sizes("api_commit_batch_size"),
                 ),
                 Panel(
                     "Time of one group commit",

@@ -117,8 +117,9 @@ def _panels(rows: tuple[Row, ...]) -> Iterator[dict[str, Any]]:
 
 def _panel(panel: Panel) -> dict[str, Any]:
     description = panel.description
-    if panel.empty_when:
-        description += f" Empty while {panel.empty_when}."
+    for query in panel.queries:
+        if query.empty_when:
+            description += f" Without a value for `{query.legend}` while {query.empty_when}."
     drawn: dict[str, Any] = {
         "type": panel.kind.value,
         "title": panel.title,

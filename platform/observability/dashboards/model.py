@@ -34,18 +34,21 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """PromQL, and what its series are called: `{{label}}` stands for a label's value."""
+    """PromQL, and what its series are called: `{{label}}` stands for a label's value.
+
+    empty_when: the reason for which it may have no value at all although nothing is wrong.
+    """
 
     expression: str
     legend: str
+    empty_when: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
     """One drawing.
 
-    width: of 24 columns. warn_at, bad_at: where a figure turns yellow and red.
-    empty_when: the reason for which no series at all may be the healthy state.
+    width: of 24 columns. warn_at, bad_at: where a figure turns orange and red.
     """
 
     title: str
@@ -60,7 +63,6 @@ class Panel:
     warn_at: float | None = None
     bad_at: float | None = None
     no_value: str = ""
-    empty_when: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,9 @@ def quantiles(metric: str, selector: str = "") -> tuple[Query, ...]:
     )
 
 
-def mean(metric: str) -> Query:
-    """The mean of a histogram over all processes."""
-    return Query(
-        f"sum(rate({metric}_sum[{RATE}])) / sum(rate({metric}_count[{RATE}]))",
-        "mean",
+def sizes(metric: str) -> tuple[Query, ...]:
+    """Mean and p95 of a histogram of sizes. Its median would be read between 0 and 1 task."""
+    return (
+        Query(f"sum(rate({metric}_sum[{RATE}])) / sum(rate({metric}_count[{RATE}]))", "mean"),
+        Query(f"histogram_quantile(0.95, sum by (le) (rate({metric}_bucket[{RATE}])))", "p95"),
     )

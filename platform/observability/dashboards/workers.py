@@ -11,8 +11,8 @@ from observability.dashboards.model import (
     Query,
     Row,
     Unit,
-    mean,
     quantiles,
+    sizes,
 )
 
 
@@ -116,13 +116,13 @@ DASHBOARD = Dashboard(
                     "Tasks in one claim",
                     "One statement claims so many. Larger batches make each task cheaper.",
                     Unit.COUNT,
-                    (mean("worker_claim_batch_size"), *quantiles("worker_claim_batch_size")),
+                    sizes("worker_claim_batch_size"),
                 ),
                 Panel(
                     "Outcomes in one commit",
                     "One statement ends so many.",
                     Unit.COUNT,
-                    (mean("worker_finish_batch_size"), *quantiles("worker_finish_batch_size")),
+                    sizes("worker_finish_batch_size"),
                 ),
                 Panel(
                     "Prefetch and deliveries",
@@ -241,6 +241,7 @@ DASHBOARD = Dashboard(
                             "histogram_quantile(0.95, sum by (le) (rate("
                             f"worker_handler_connection_wait_seconds_bucket[{RATE}])))",
                             "handlers",
+                            empty_when="no handler asks for one",
                         ),
                     ),
                 ),

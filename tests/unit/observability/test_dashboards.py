@@ -147,8 +147,8 @@ def test_prometheus_understands_every_query(tmp_path: Path) -> None:
     promtool("check", "rules", file)
 
 
-def test_next_to_no_panel_is_empty_in_good_health() -> None:
-    assert {query.panel for query in QUERIES if query.may_be_empty} == {"Alerts"}
+def test_next_to_no_query_is_empty_in_good_health() -> None:
+    assert {query.legend for query in QUERIES if query.may_be_empty} == {"alerts", "handlers"}
 
 
 def test_provisioning_leads_to_the_dashboards() -> None:
