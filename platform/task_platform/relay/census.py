@@ -9,7 +9,7 @@ else with the whole chunk. The youngest ids are counted at every look.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass, field
 from math import nan
 from time import monotonic, time
@@ -29,8 +29,6 @@ _SETTLED_AFTER_S = 15.0
 # So many open tasks of each state are asked for by their ids, in one chunk and in all of them. An
 # id costs about four times as much as its row in a window.
 _FEW, _MOST_REMEMBERED = 1_000, 10_000
-# A chunk may have grown: clocks can be further behind than what counts as young.
-_GROWN = 4
 # The census may take this share of the time, but figures shall not grow old because of it.
 _DUTY = 0.02
 _LONGEST_PAUSE_S = 60.0
@@ -83,6 +81,7 @@ class Census:
         # Terminal tasks up to the mark; deleting them later does not change it.
         self._finished: Counter[State] = Counter()
         self._told: Counter[State] = Counter()
+        self._remembered = 0
         self._next_old = 0
         self._counting: AsyncGenerator[None, None] | None = None
         self._has_counted = False
@@ -123,9 +122,12 @@ class Census:
         tally = _Tally()
         await self._ask_for_remembered(tally)
         yield
-        for chunk in [chunk for chunk in self._chunks if chunk.is_dense]:
-            tally.add(await self._count_again(chunk))
-            yield
+        position = 0
+        while position < len(self._chunks):
+            if self._chunks[position].is_dense:
+                tally.add(await self._count_again(position))
+                yield
+            position += 1
         while True:
             before = uuid7_floor(time() - _SETTLED_AFTER_S)
             window = await self._window(self._mark, before)
@@ -146,10 +148,8 @@ class Census:
         self._tell(tally)
         await self._look_at_history()
 
-    async def _window(self, after: UUID, before: UUID, *, wide: int = 1) -> CountedWindow:
-        return await census_window(
-            self._pool, after=after, before=before, window=wide * _WINDOW, few=_FEW
-        )
+    async def _window(self, after: UUID, before: UUID) -> CountedWindow:
+        return await census_window(self._pool, after=after, before=before, window=_WINDOW, few=_FEW)
 
     async def _ask_for_remembered(self, tally: _Tally) -> None:
         remembered = {task_id: chunk for chunk in self._chunks for task_id in chunk.open_ids}
@@ -160,52 +160,61 @@ class Census:
         for task_id, state in ended.items():
             chunk = remembered[task_id]
             chunk.open_ids.remove(task_id)
+            self._remembered -= 1
             chunk.finished[state] += 1
             self._finished[state] += 1
 
-    async def _count_again(self, chunk: _Chunk) -> CountedWindow:
-        """Look at a chunk that was counted before. What is gone from it has been counted."""
-        window = await self._window(chunk.after, UUID(int=chunk.upto.int + 1), wide=_GROWN)
-        for state, count in window.finished.items():
-            self._finished[state] += max(0, count - chunk.finished[state])
-        chunk.tasks, chunk.finished = _size(window), Counter(window.finished)
-        self._remember(chunk, window)
+    async def _count_again(self, position: int) -> CountedWindow:
+        """Look at a chunk that was counted before. What is gone from it has been counted.
+
+        One that has grown is cut, and the rest of it follows as one that is to be counted again.
+        """
+        chunk = self._chunks[position]
+        window = await self._window(chunk.after, UUID(int=chunk.upto.int + 1))
+        now, before = Counter(window.finished), chunk.finished
+        self._finished.update(now - before)
+        if _size(window) == _WINDOW and window.last_scanned not in (None, chunk.upto):
+            rest = _Chunk(window.last_scanned, chunk.upto, finished=before - now, is_dense=True)
+            self._chunks.insert(position + 1, rest)
+            chunk.upto = window.last_scanned
+        chunk.tasks, chunk.finished = _size(window), now
+        self._remember(chunk, window.open_ids)
         return window
 
     def _settle(self, window: CountedWindow) -> None:
         """Take a window as counted: as a chunk, or as more of the last one while that is small."""
         if window.last_scanned is None:
             return
-        last = self._chunks[-1] if self._chunks else None
-        chunk = _Chunk(self._mark, window.last_scanned, _size(window), Counter(window.finished))
-        self._remember(chunk, window)
-        if last is not None and last.tasks + chunk.tasks <= _WINDOW:
-            last.upto = chunk.upto
-            last.tasks += chunk.tasks
-            last.finished.update(chunk.finished)
-            last.is_dense |= chunk.is_dense
-            last.open_ids = set() if last.is_dense else last.open_ids | chunk.open_ids
-        else:
-            self._chunks.append(chunk)
+        if not self._chunks or self._chunks[-1].tasks + _size(window) > _WINDOW:
+            self._chunks.append(_Chunk(self._mark, self._mark))
+        chunk = self._chunks[-1]
+        chunk.upto = self._mark = window.last_scanned
+        chunk.tasks += _size(window)
+        chunk.finished.update(window.finished)
         self._finished.update(window.finished)
-        self._mark = window.last_scanned
+        if window.open_ids is None or chunk.is_dense:
+            self._remember(chunk, None)
+        else:
+            self._remember(chunk, chunk.open_ids | window.open_ids)
 
-    def _remember(self, chunk: _Chunk, window: CountedWindow) -> None:
-        others = sum(len(other.open_ids) for other in self._chunks if other is not chunk)
-        ids = window.open_ids
-        chunk.is_dense = ids is None or others + len(ids) > _MOST_REMEMBERED
-        chunk.open_ids = set() if ids is None or chunk.is_dense else set(ids)
+    def _remember(self, chunk: _Chunk, open_ids: Collection[UUID] | None) -> None:
+        """Ask for these from now on; where they are too many (None), for the whole chunk."""
+        self._remembered -= len(chunk.open_ids)
+        room = _MOST_REMEMBERED - self._remembered
+        chunk.is_dense = open_ids is None or len(open_ids) > room
+        chunk.open_ids = set() if open_ids is None or chunk.is_dense else set(open_ids)
+        self._remembered += len(chunk.open_ids)
 
     async def _look_at_history(self) -> None:
         """Count one old chunk again, each in turn: a task may have come late."""
         if not self._chunks:
             return
-        self._next_old = (self._next_old + 1) % len(self._chunks)
-        chunk = self._chunks[self._next_old]
-        if not chunk.is_dense:
-            window = await self._count_again(chunk)
-            if window.last_scanned is None and chunk is not self._chunks[-1]:
-                self._chunks.remove(chunk)
+        position = self._next_old = (self._next_old + 1) % len(self._chunks)
+        if self._chunks[position].is_dense:
+            return
+        window = await self._count_again(position)
+        if window.last_scanned is None and position < len(self._chunks) - 1:
+            del self._chunks[position]
 
     def _tell(self, tally: _Tally) -> None:
         self._has_counted = True

@@ -116,7 +116,7 @@ async def test_an_empty_table_is_known_to_be_empty(counting: Callable[[], Counti
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("ago_s", [HOUR_S, 0.0], ids=["old", "young"])
+@pytest.mark.parametrize("ago_s", [HOUR_S, 0.0, -HOUR_S], ids=["old", "young", "future"])
 async def test_each_task_counts_once_over_many_windows(
     counting: Callable[[], Counting], pool: Pool, ago_s: float
 ) -> None:
@@ -203,6 +203,26 @@ async def test_a_task_whose_clock_was_far_behind_is_found_in_what_counts_as_hist
     await become(pool, [late], "FAILED")
     await looking.count()
     assert looking.ledger() == (35, 1, 0)
+
+
+@pytest.mark.usefixtures("small")
+async def test_history_that_has_grown_is_counted_in_more_windows(
+    counting: Callable[[], Counting], pool: Pool
+) -> None:
+    ids = await made(pool, 20)
+    await become(pool, ids, "SUCCEEDED")
+    looking = await counting().count()
+    late = [UUID(int=ids[5].int + 1 + n) for n in range(45)]
+    await submit_tasks(pool, [new_task(id=one) for one in late], grace_s=HOUR_S, key_ttl_s=60)
+    await become(pool, late[::3], "FAILED")
+    for _ in range(3):
+        await looking.count()
+    assert looking.backlog() == (30, 0)
+    assert looking.ledger() == (20, 15, 0)
+    await become(pool, [one for one in late if one not in late[::3]], "FAILED")
+    await looking.count()
+    assert looking.backlog() == (0, 0)
+    assert looking.ledger() == (20, 45, 0)
 
 
 @pytest.mark.usefixtures("small")

@@ -40,7 +40,7 @@ def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @pytest.fixture
 async def relay_pool(settings: Settings) -> AsyncIterator[Pool]:
     """As large as a relay's own."""
-    pool = await open_pool(settings, process="test relay", size=10)
+    pool = await open_pool(settings, process="test relay", size=11)
     yield pool
     await pool.close()
 
