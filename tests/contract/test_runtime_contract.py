@@ -17,18 +17,20 @@ import pytest
 from task_lab.errors import MissingPrograms, ProgramFailed, UsageError
 from task_lab.runtime.base import Endpoints, Runtime
 from task_lab.runtime.broker_probe import consumer_count
-from task_lab.runtime.compose.engine import NoEngine, engine_problem
 from task_lab.runtime.instance import MARK
 from task_lab.runtime.process import run_boots, until
 from task_lab.runtime.selection import runtime_for
 
-COMPOSE = [pytest.mark.compose, pytest.mark.timeout(300)]
+from ..engine import COMPOSE, engine_or_skip
+
 SUM = {"task_type": "sum", "payload": {"numbers": [1, 2, 3, 4, 5]}, "max_retries": 2}
 
 LAB = """
 import sys, time
 from pathlib import Path
 from task_lab.runtime.selection import runtime_for
+
+from ..engine import COMPOSE, engine_or_skip
 
 runtime = runtime_for("native", Path(sys.argv[1]))
 runtime.up(workers=1)
@@ -55,14 +57,6 @@ def endpoints(runtime: Runtime) -> Endpoints:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
-
-
-def engine_or_skip() -> None:
-    """Skip, with the reason, only where it is proven that no engine can be used."""
-    if problem := engine_problem():
-        if os.environ.get("CI"):
-            raise NoEngine(problem)
-        pytest.skip(f"no container engine: {problem}")
 
 
 def wait_until(is_done: Callable[[], bool], what: str, deadline_s: float = 20) -> None:

@@ -17,7 +17,8 @@ SCRAPE_INTERVAL_S = 0.25
 # The broker renews its figures every 500 ms, and a scrape of it is not free.
 RABBITMQ_SCRAPE_INTERVAL_S = 0.5
 # New targets wait for two beats of 5 s, one after the other; this one can be set.
-APPLY_TARGETS_SOON = "--scrape.discovery-reload-interval=100ms"
+RELOAD_INTERVAL = "--scrape.discovery-reload-interval"
+APPLY_TARGETS_SOON = f"{RELOAD_INTERVAL}=100ms"
 
 
 @dataclass(frozen=True, slots=True)

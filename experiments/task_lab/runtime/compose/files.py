@@ -143,7 +143,10 @@ def _override(
         },
     }
     services["prometheus"] = {
-        "command": [*_command_of("prometheus"), scraping.APPLY_TARGETS_SOON],
+        "command": [
+            *(o for o in _command_of("prometheus") if not o.startswith(scraping.RELOAD_INTERVAL)),
+            scraping.APPLY_TARGETS_SOON,
+        ],
         "volumes": [
             f"{config}:/etc/prometheus/prometheus.yml:ro",
             f"{targets}:{_TARGETS_FOLDER}:ro",
