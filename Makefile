@@ -6,15 +6,19 @@ READY := $(VENV)/.ready
 # JupyterLab refuses to run as root unless it is told.
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup report test test-slow chaos lint format floor up down lab clean
+.PHONY: help setup report test test-slow test-compose chaos lint format floor env up down lab \
+	compose-engine clean
 
 help:
 	@echo "make report     run the throughput experiment and write its report"
 	@echo "make test       all tests this machine can run, on real services"
-	@echo "make up | down  a platform to play with: start; stop and delete its tasks"
+	@echo "make up | down  a platform to play with: start it, stop it; in containers if there are any"
+	@echo "make env        the passwords of the compose stack, in .env"
 	@echo "make lab        JupyterLab on the notebooks, with a platform up"
 	@echo "make lint       ruff and mypy"
 	@echo "make test-slow  the long tests"
+	@echo "make test-compose    the tests of the compose stack, on a container engine"
+	@echo "make compose-engine  a container engine and images without a registry, on Debian"
 	@echo "make chaos N=20 random faults under load, every task judged; run again to go on"
 	@echo "make floor      what bare loops reach on the same servers"
 
@@ -34,10 +38,13 @@ report: setup
 	$(BIN)/task-lab run throughput $(ARGS)
 
 test: setup
-	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -m "not slow and not compose" --numprocesses 2 --dist loadfile $(ARGS)
 
 test-slow: setup
 	$(BIN)/pytest -m slow $(ARGS)
+
+test-compose: $(READY)
+	$(BIN)/pytest -m compose tests/compose tests/contract/test_runtime_contract.py $(ARGS)
 
 chaos: setup
 	$(BIN)/task-lab chaos --schedules $(or $(N),20) --seed $(or $(SEED),1) $(ARGS)
@@ -54,6 +61,12 @@ format: $(READY)
 
 floor: setup
 	$(BIN)/task-lab floor $(ARGS)
+
+env:
+	@bash platform/docker/env.sh
+
+compose-engine:
+	@bash platform/docker/debian/engine.sh
 
 up: setup
 	$(BIN)/task-lab up $(ARGS)

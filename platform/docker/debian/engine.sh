@@ -71,6 +71,8 @@ stop_engine() {
     if [ ! -e "$PID_FILE" ]; then return; fi
     local pid
     pid=$(cat "$PID_FILE")
+    # The file of an engine that was killed: the number may be another process's by now.
+    if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != dockerd ]; then return; fi
     kill "$pid"
     while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
 }
