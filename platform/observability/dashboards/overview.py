@@ -188,6 +188,46 @@ DASHBOARD = Dashboard(
                     (Query("ALERTS", "alerts", empty_when="nothing is wrong"),),
                     kind=Kind.TABLE,
                 ),
+                Panel(
+                    "Versions",
+                    "Processes by what they are and which version they run. Two versions of one "
+                    "service for long are a deploy that got stuck.",
+                    Unit.COUNT,
+                    (
+                        Query(
+                            "count by (service, version) (service_info)", "{{service}} {{version}}"
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Age of processes",
+                    "Since their start, the youngest and the oldest of each job. A youngest that "
+                    "keeps falling to 0 restarts again and again.",
+                    Unit.SECONDS,
+                    (
+                        Query(
+                            "time() - max by (job) "
+                            '(process_start_time_seconds{job=~"api|worker|relay"})',
+                            "{{job}}: youngest",
+                        ),
+                        Query(
+                            "time() - min by (job) "
+                            '(process_start_time_seconds{job=~"api|worker|relay"})',
+                            "{{job}}: oldest",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Series scraped",
+                    "What is kept of each scrape. It grows with replicas, and with nothing else.",
+                    Unit.COUNT,
+                    (
+                        Query(
+                            "sum by (job) (scrape_samples_post_metric_relabeling)",
+                            "{{job}}",
+                        ),
+                    ),
+                ),
             ),
         ),
     ),

@@ -60,6 +60,7 @@ THIRD_PARTY = frozenset(
         "prometheus_config_last_reload_successful",
         "prometheus_rule_evaluation_failures_total",
         "up",
+        "scrape_samples_post_metric_relabeling",
         "ALERTS",
         # Of every process that uses prometheus_client.
         "process_cpu_seconds_total",

@@ -6,10 +6,19 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from task_platform.metrics import WorkerMetrics
 
-from tests.unit.observability.files import CONFIG, RULE_FILES, RUNBOOK, alerts, config, promtool
+from tests.unit.observability.files import (
+    CONFIG,
+    FOLDER,
+    RULE_FILES,
+    RUNBOOK,
+    alerts,
+    config,
+    promtool,
+)
 from tests.unit.observability.known import THIRD_PARTY
 
 ALERTS = alerts()
@@ -116,6 +125,17 @@ def test_burn_rates_are_those_of_the_page_in_both_windows_and_can_be_reached() -
             ("ticket", 1, "3d", "6h"),
         )
     }
+
+
+def test_alertmanager_tells_pages_from_tickets() -> None:
+    told = yaml.safe_load((FOLDER / "alertmanager.yml").read_text(encoding="utf-8"))
+    assert {one["name"] for one in told["receivers"]} == {"on-call", "tickets"}
+    (page,) = told["route"]["routes"]
+    assert (page["matchers"], page["receiver"]) == (['severity = "page"'], "on-call")
+    assert told["route"]["receiver"] == "tickets"
+    (rule,) = told["inhibit_rules"]
+    named = re.findall(r"\w+", " ".join(rule["source_matchers"] + rule["target_matchers"]))
+    assert set(named) - {"alertname"} <= {alert["alert"] for alert in ALERTS}
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
