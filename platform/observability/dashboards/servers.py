@@ -153,11 +153,13 @@ DASHBOARD = Dashboard(
                 ),
                 Panel(
                     "Oldest transaction",
-                    "While it is open, vacuum can remove no row that died since.",
+                    "While it is open, vacuum can remove no row that died since. Autovacuum itself "
+                    "does not count.",
                     Unit.SECONDS,
                     (
                         Query(
-                            f"max by (state) (pg_stat_activity_max_tx_duration{{{_OURS}}})",
+                            "max by (state) (pg_stat_activity_max_tx_duration"
+                            f'{{{_OURS},backend_type!="autovacuum worker"}})',
                             "{{state}}",
                         ),
                     ),
