@@ -155,9 +155,14 @@ def up(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="The state as one JSON object.")] = False,
 ) -> int:
-    """Bring a stack up that stays after this command, and say where it answers."""
+    """Bring a stack up that stays after this command, and say where it answers.
+
+    In containers where an engine answers, natively elsewhere and with handlers of one's own.
+    """
     from task_lab.runtime.selection import resolve_runtime  # noqa: PLC0415
 
+    if handlers and runtime == "auto":
+        runtime = "native"
     if resolve_runtime(runtime) == "compose":
         if handlers:
             raise UsageError("--handlers is for the native runtime: an image holds its own modules")

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from task_lab import cli, stack
+from task_lab import cli, compose_stack, stack
 from task_lab.cli import app, run_command
 from task_lab.errors import InvalidRun, RuntimeUnavailable
+from task_lab.runtime import selection
 from task_lab.store import create_run
 
 
@@ -104,6 +105,14 @@ def test_with_json_the_output_is_one_object(
     assert json.loads(capsys.readouterr().out) == {"run": str(folder.path), "verdict": "UNKNOWN"}
 
 
+IN_CONTAINERS = {
+    "runtime": "compose",
+    "endpoints": {"api_url": "http://127.0.0.1:8000", "grafana_url": "http://127.0.0.1:3000"},
+    "log_ins": {"grafana": {"user": "admin", "password": "s3cret"}},
+    "workers": [{"name": "worker-1.abc", "pid": 7}],
+    "restarts": {"worker-1.abc": 2},
+    "unhealthy": ["relay"],
+}
 STATE: dict[str, Any] = {
     "endpoints": {
         "api_url": "http://127.0.0.1:8000",
@@ -145,6 +154,7 @@ def test_without_a_stack_a_shell_gets_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(stack, "read_state", lambda: None)
+    monkeypatch.setattr(compose_stack, "read_state", lambda: None)
     assert run_command(["env"]) == 70
     said = capsys.readouterr()
     assert said.out == ""
@@ -154,7 +164,7 @@ def test_without_a_stack_a_shell_gets_nothing(
 @pytest.mark.parametrize(
     ("arguments", "variable", "settings"),
     [
-        ([], None, {}),
+        (["--runtime", "native"], None, {}),
         (["--handlers", "shop"], None, {"TASK_PLATFORM_HANDLERS": "shop"}),
         ([], "shop,bank", {"TASK_PLATFORM_HANDLERS": "shop,bank"}),
         (["--handlers", "shop"], "bank", {"TASK_PLATFORM_HANDLERS": "shop"}),
@@ -178,6 +188,38 @@ def test_handlers_of_ones_own_are_named_by_option_or_variable(
         monkeypatch.setenv("TASK_PLATFORM_HANDLERS", variable)
     assert run_command(["up", *arguments]) == 0
     assert asked["settings"] == settings
+
+
+def test_an_image_takes_no_handlers_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(selection, "require_engine", lambda: None)
+    assert run_command(["up", "--runtime", "compose", "--handlers", "shop"]) == 64
+    assert "native runtime" in capsys.readouterr().err
+
+
+def test_a_shell_reaches_a_stack_in_containers_through_its_api(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stack, "read_state", lambda: None)
+    monkeypatch.setattr(compose_stack, "read_state", lambda: IN_CONTAINERS)
+    assert run_command(["env"]) == 0
+    lines = capsys.readouterr().out
+    echo = "docker() { printf '%s\\n' \"$*\"; }"
+    script = f"{echo}\n{lines}\ntask-platform dlq show 'an id'"
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout.endswith("exec -T api task-platform dlq show an id\n")
+
+
+def test_a_stack_in_containers_is_described_with_its_log_ins(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stack, "read_state", lambda: None)
+    monkeypatch.setattr(compose_stack, "read_state", lambda: IN_CONTAINERS)
+    assert run_command(["status"]) == 0
+    said = capsys.readouterr().out
+    for part in ("http://127.0.0.1:3000", "admin s3cret", "1 running", "relay", "worker-1.abc 2"):
+        assert part in said
 
 
 def test_every_command_says_what_it_does() -> None:
