@@ -84,7 +84,7 @@ def test_a_fresh_stack_is_silent_and_its_rules_are_loaded(stack: UserStack) -> N
 
 def test_br15_a_broker_alarm_holds_up_nobody_but_the_relay(stack: UserStack, load: Load) -> None:
     ctl = ("exec", "-T", "-u", "rabbitmq", "rabbitmq", "rabbitmqctl", "set_disk_free_limit")
-    stack.compose(*ctl, "100TB")
+    stack.compose(*ctl, "100000GB")
     raised(stack, "BrokerAlarm")
     began = time.monotonic()
     tasks = [stack.submit(SUM) for _ in range(20)]
@@ -101,7 +101,7 @@ def test_br15_a_broker_alarm_holds_up_nobody_but_the_relay(stack: UserStack, loa
 def test_db05_handlers_that_wait_for_connections_are_told_of(stack: UserStack, load: Load) -> None:
     slow = {"task_type": "effect", "payload": {"seconds": 1, "via": "transaction"}}
     tasks = stack.submit_many(slow, 40)
-    raised(stack, "PoolWaits")
+    raised(stack, "HandlersWait")
     for task in tasks:
         assert stack.wait_state(task, "SUCCEEDED", DEADLINE_S)["attempts"] == 1
 

@@ -324,6 +324,24 @@ CASES: dict[str, Callable[[], World]] = {
         .fires(5)
         .fires(20, "PoolWaits")
     ),
+    "handlers wait for connections": lambda: (
+        World(
+            changed(
+                40,
+                {
+                    f'worker_handler_connection_wait_seconds_bucket{{{WORKER},le="{bound}"}}': rows
+                    for bound, rows in (
+                        ("0.001", steady(0, 40)),
+                        ("0.5", steady(0, 40)),
+                        ("1.0", climbing(20, 40)),
+                        ("+Inf", climbing(20, 40)),
+                    )
+                },
+            )
+        )
+        .fires(5)
+        .fires(20, "HandlersWait")
+    ),
     "the broker is short of memory": lambda: (
         World(
             changed(

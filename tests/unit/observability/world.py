@@ -81,6 +81,12 @@ def worker(
         f"worker_threads_stuck{{{of}}}": steady(0, minutes),
         f"worker_leases_lost_total{{{of}}}": steady(0, minutes),
         f'worker_consumer_lost_total{{{of},reason="closed"}}': steady(0, minutes),
+        **{
+            f'worker_handler_connection_wait_seconds_bucket{{{of},le="{bound}"}}': climbing(
+                per / 75, minutes
+            )
+            for bound in ("0.001", "0.5", "1.0", "+Inf")
+        },
     }
     return _process("worker", name, minutes, before, busy) | _late(before, series)
 
