@@ -12,7 +12,7 @@ from task_lab.runtime.ports import LOOPBACK
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
-_NUMBER_LABEL = "com.docker.compose.container-number"
+NUMBER_LABEL = "com.docker.compose.container-number"
 _ONEOFF_LABEL = "com.docker.compose.oneoff"
 _ANSWER_S = 30.0
 # As many digits of a container's id as people read.
@@ -41,15 +41,18 @@ class Container:
 
     @property
     def name(self) -> str:
-        """Its service; replicas of a worker are told apart, also from those that were before."""
-        if self.service != "worker":
-            return self.service if self.number == 1 else f"{self.service}-{self.number}"
-        return f"worker-{self.number}.{self.id[:_SHORT]}"
+        """See `name_of`."""
+        return name_of(self.service, self.number, self.id)
 
     @property
     def is_running(self) -> bool:
         """Whether it has processes, frozen ones included."""
         return self.state in ("running", "paused")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has no processes and will not be started again by the engine."""
+        return self.state in ("created", "exited", "dead")
 
     @property
     def is_healthy(self) -> bool:
@@ -59,6 +62,13 @@ class Container:
     def url(self, port: int) -> str:
         """Where a published port answers; empty while it is not published."""
         return f"http://{LOOPBACK}:{self.ports[port]}" if port in self.ports else ""
+
+
+def name_of(service: str, number: int, container_id: str) -> str:
+    """Its service; replicas of a worker are told apart, also from those that were before."""
+    if service != "worker":
+        return service if number == 1 else f"{service}-{number}"
+    return f"worker-{number}.{container_id[:_SHORT]}"
 
 
 def containers_of(project: str, service: str = "") -> list[Container]:
@@ -101,7 +111,7 @@ def _container(description: dict[str, Any]) -> Container:
     return Container(
         id=description["Id"],
         service=labels[SERVICE_LABEL],
-        number=int(labels[_NUMBER_LABEL]),
+        number=int(labels[NUMBER_LABEL]),
         image=description["Image"],
         state=state["Status"],
         health=state.get("Health", {}).get("Status", ""),

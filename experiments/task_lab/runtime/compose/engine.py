@@ -1,14 +1,19 @@
-"""The container engine's command line: whether it answers, and how it is called."""
+"""The container engine: whether it answers, its command line, and its API where that is needed."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+import httpx
 
 from task_lab.errors import NotReadyInTime, ProgramFailed, RuntimeUnavailable
 
 _ANSWERS_WITHIN_S = 20.0
+_API_ANSWERS_WITHIN_S = 20.0
 _TAIL_CHARACTERS = 2_000
 
 
@@ -75,6 +80,30 @@ def docker(
         said = done.stderr.strip()[-_TAIL_CHARACTERS:]
         raise ProgramFailed(command, done.returncode, said, log)
     return done.stdout
+
+
+def api_get(*paths: str) -> list[Any]:
+    """What the engine's API answers to each path, for what its client prints only rounded.
+
+    They are asked side by side: for statistics the engine waits for its next look at a container.
+    Raises NoEngine where the engine has no local socket or refuses.
+    """
+    host = docker(
+        *("context", "inspect", "--format", "{{.Endpoints.docker.Host}}"),
+        deadline_s=_ANSWERS_WITHIN_S,
+    ).strip()
+    if not host.startswith("unix://"):
+        raise NoEngine(f"its API is asked over a local socket, not over {host}")
+    transport = httpx.HTTPTransport(uds=host.removeprefix("unix://"))
+    engine = httpx.Client(
+        transport=transport, base_url="http://engine", timeout=_API_ANSWERS_WITHIN_S
+    )
+    try:
+        with engine as client, ThreadPoolExecutor(max(1, len(paths))) as pool:
+            answers = list(pool.map(client.get, paths))
+            return [answer.raise_for_status().json() for answer in answers]
+    except httpx.HTTPError as error:
+        raise NoEngine(f"its API: {error}") from error
 
 
 def _subcommand(arguments: Sequence[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
 The stack is the one users run. Added are ports of the servers that the lab looks into, settings of
 the experiment, and a Prometheus that scrapes often; taken away is what the checkout's own
-task-platform.env would change.
+task-platform.env would change. The platform's image has a name of its own: whoever else builds
+this or another checkout meanwhile does not change what a worker started later runs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import yaml
 
 from task_lab.runtime import scraping
+from task_lab.runtime.base import Endpoints
 from task_lab.runtime.ports import LOOPBACK, PortPool
 from task_lab.runtime.rabbitmq import STATISTICS_INTERVAL_MS
 from task_lab.store import PROJECT
@@ -46,6 +48,11 @@ def project_name(checkout: Path = PROJECT) -> str:
     """The lab's project name; another checkout on the same machine has another."""
     digest = hashlib.sha256(str(checkout.resolve()).encode()).hexdigest()
     return f"task-platform-lab-{digest[:8]}"
+
+
+def image_name(checkout: Path = PROJECT) -> str:
+    """The name of the image that the lab's platform runs."""
+    return f"{project_name(checkout)}:dev"
 
 
 def stack_files(checkout: Path = PROJECT) -> list[Path]:
@@ -78,6 +85,22 @@ class LabStack:
             ports={name: pool.port_for(name) for name in _PORTS},
         )
 
+    def endpoints(self) -> Endpoints:
+        """Where it answers when it is up."""
+        port, password, user = self.ports, self.passwords, "task_platform"
+        return Endpoints(
+            api_url=f"http://{LOOPBACK}:{port['api']}",
+            database_url=(
+                f"postgresql://{user}:{password['PLATFORM']}@{LOOPBACK}:{port['postgres']}/{user}"
+            ),
+            amqp_url=f"amqp://{user}:{password['RABBITMQ']}@{LOOPBACK}:{port['amqp']}/",
+            prometheus_url=f"http://{LOOPBACK}:{port['prometheus']}",
+            redis_url=f"redis://:{password['REDIS']}@{LOOPBACK}:{port['redis']}/0",
+            rabbitmq_metrics_url=(
+                f"http://{LOOPBACK}:{port['rabbitmq_metrics']}/metrics/per-object"
+            ),
+        )
+
     def variables(self) -> dict[str, str]:
         """The environment for compose: this process's own, without what would lead it astray."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("COMPOSE_")}
@@ -92,10 +115,25 @@ class LabStack:
         }
 
 
-def write_override(folder: Path, stack: LabStack, settings: Mapping[str, str]) -> Path:
+def built_with_migrate(config: Mapping[str, Any]) -> list[str]:
+    """The processes that run the image which `migrate` builds; a user's own file may say others.
+
+    config: the stack's files as compose resolves them.
+    """
+    services = config["services"]
+    return [name for name in PROCESSES if services[name]["image"] == services["migrate"]["image"]]
+
+
+def write_override(
+    folder: Path,
+    stack: LabStack,
+    settings: Mapping[str, str],
+    *,
+    own_image: Collection[str] = PROCESSES,
+) -> Path:
     """Write what the lab adds to the stack's files below `folder`; returns the last file's path.
 
-    Holds no passwords.
+    own_image: the processes whose image gets the lab's own name. Holds no passwords.
     """
     targets = folder / "targets"
     targets.mkdir(parents=True, exist_ok=True)
@@ -111,6 +149,8 @@ def write_override(folder: Path, stack: LabStack, settings: Mapping[str, str]) -
     config.chmod(0o644)
     file = folder / "compose.lab.yml"
     override = _override(stack, settings, config=config, targets=targets)
+    for name in own_image:
+        override["services"][name]["image"] = image_name()
     file.write_text(yaml.dump(override, Dumper=_Dumper, sort_keys=False))
     return file
 

@@ -6,18 +6,21 @@ import fcntl
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from task_lab.errors import RuntimeUnavailable
+from task_lab.errors import ProgramFailed, RuntimeUnavailable
 from task_lab.runtime.compose.containers import (
     PROJECT_LABEL,
     Container,
     containers_of,
     leftovers_of,
 )
+from task_lab.runtime.compose.ends import End, ends_of
 from task_lab.runtime.compose.engine import docker
-from task_lab.store import PROJECT
+from task_lab.store import PROJECT, write_atomically
 
 _COMMAND_S = 120.0
 _BUILD_S = 1_200.0
@@ -51,8 +54,8 @@ class ComposeProject:
     """The project `name` of some files; owned from `__init__` until `close`.
 
     variables: the whole environment of its commands. logs: receives `compose.log`, what the
-    commands say; `engine-events.jsonl`, what the engine says happened to the containers; and one
-    log for each container, see `keep_logs`.
+    commands say; `engine-events.jsonl`, what the engine says happened to the containers;
+    `ends.json`, which of them ended and came back; and one log for each, see `keep_logs`.
     Raises ProjectInUse, Leftovers.
     """
 
@@ -62,8 +65,7 @@ class ComposeProject:
         self.name = name
         self.logs = logs
         self._variables = variables
-        self._options = ["--project-name", name, "--project-directory", str(PROJECT)]
-        self._options += [part for file in files for part in ("--file", str(file))]
+        self._options = ["--project-name", name, *_options(files)]
         self._lock = _locked(name)
         self._events: subprocess.Popen[bytes] | None = None
         try:
@@ -101,7 +103,9 @@ class ComposeProject:
         return containers_of(self.name, service)
 
     def keep_logs(self, containers: Sequence[Container]) -> None:
-        """Write each container's log so far to `logs`, under its name."""
+        """Write each container's log so far to `logs`, under its name, and who ended so far."""
+        ends = [asdict(end) for end in self.ends()]
+        write_atomically(self.logs / "ends.json", json.dumps(ends, indent=2) + "\n")
         for container in containers:
             with (self.logs / f"{container.name}.log").open("wb") as log:
                 subprocess.run(
@@ -118,9 +122,17 @@ class ComposeProject:
         lines = (self.logs / "engine-events.jsonl").read_text("utf-8").splitlines()
         return [json.loads(line) for line in lines if line.endswith("}")]
 
-    def remove(self) -> None:
-        """Stop and delete all of it, data included."""
+    def ends(self) -> list[End]:
+        """Which containers ended until now, and which of them came back."""
+        return ends_of(self.events())
+
+    def remove(self, *images: str) -> None:
+        """Stop and delete all of it, data included, and these images' names."""
         self.run("down", "--volumes", "--remove-orphans")
+        for image in images:
+            # What it was built from stays in the engine's cache. There may be none yet.
+            with suppress(ProgramFailed):
+                docker("image", "rm", "--no-prune", image, deadline_s=_COMMAND_S)
 
     def close(self) -> None:
         """Give the project up; what is left of it stays."""
@@ -140,6 +152,19 @@ class ComposeProject:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
+
+
+def resolved(files: Sequence[Path], variables: Mapping[str, str]) -> dict[str, Any]:
+    """What compose makes of the files. Raises ProgramFailed, NotReadyInTime."""
+    command = ("config", "--format", "json")
+    text = docker("compose", *_options(files), *command, deadline_s=_COMMAND_S, env=variables)
+    config: dict[str, Any] = json.loads(text)
+    return config
+
+
+def _options(files: Sequence[Path]) -> list[str]:
+    named = [part for file in files for part in ("--file", str(file))]
+    return ["--project-directory", str(PROJECT), *named]
 
 
 def _locked(name: str) -> IO[bytes]:

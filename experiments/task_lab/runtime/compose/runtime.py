@@ -8,28 +8,30 @@ Prometheus reaches exactly these.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from task_lab.errors import InvalidRun, ProgramFailed, UsageError
 from task_lab.runtime import scraping
 from task_lab.runtime.base import NO_SETTINGS, Endpoints, Replica
 from task_lab.runtime.broker_probe import consumer_count
 from task_lab.runtime.compose.containers import Container, inspect
-from task_lab.runtime.compose.engine import docker, require_engine
+from task_lab.runtime.compose.engine import api_get, docker, require_engine
 from task_lab.runtime.compose.files import (
     OPS_PORT,
     LabStack,
+    built_with_migrate,
+    image_name,
     project_name,
     stack_files,
     targets_file,
     write_override,
 )
-from task_lab.runtime.compose.project import ComposeProject
+from task_lab.runtime.compose.project import ComposeProject, resolved
 from task_lab.runtime.platform_process import says_ready
-from task_lab.runtime.ports import LOOPBACK, PortPool
+from task_lab.runtime.ports import PortPool
 from task_lab.runtime.process import Boot, run_boots, until
 from task_lab.runtime.scraping import Target
 
@@ -38,6 +40,8 @@ QUEUE = "tasks"
 _SERVICES = ("api", "relay", "worker", "redis", "prometheus")
 _SCRAPED = {"api": 8000, "relay": OPS_PORT, "worker": OPS_PORT}
 _READY_WITHIN_S = 60.0
+# They take the engine about three seconds, each pause being twice the one before.
+_RESTARTS_AT_MOST = 5
 _ACT_S = 60.0
 
 
@@ -78,9 +82,14 @@ class ComposeRuntime:
         require_engine()
         self._logs.mkdir(parents=True, exist_ok=True)
         stack = self._stack = LabStack.drawn(self._ports)
-        override = write_override(self._folder, stack, settings)
-        files = [*stack_files(), override]
-        self._project = ComposeProject(project_name(), files, stack.variables(), self._logs)
+        files, variables = stack_files(), stack.variables()
+        own_image = built_with_migrate(resolved(files, variables))
+        files.append(write_override(self._folder, stack, settings, own_image=own_image))
+        try:
+            self._project = ComposeProject(project_name(), files, variables, self._logs)
+        except BaseException:
+            self._ports.close()
+            raise
         try:
             self._project.up("--scale", f"worker={workers}", *_SERVICES)
             self._until_ready(workers)
@@ -97,27 +106,13 @@ class ComposeRuntime:
     def endpoints(self) -> Endpoints:
         """Where the stack answers; see `Endpoints`."""
         assert self._stack is not None
-        port, password = self._stack.ports, self._stack.passwords
-        user = "task_platform"
-        return Endpoints(
-            api_url=f"http://{LOOPBACK}:{port['api']}",
-            database_url=(
-                f"postgresql://{user}:{password['PLATFORM']}@{LOOPBACK}:{port['postgres']}/{user}"
-            ),
-            amqp_url=f"amqp://{user}:{password['RABBITMQ']}@{LOOPBACK}:{port['amqp']}/",
-            prometheus_url=f"http://{LOOPBACK}:{port['prometheus']}",
-            redis_url=f"redis://:{password['REDIS']}@{LOOPBACK}:{port['redis']}/0",
-            rabbitmq_metrics_url=(
-                f"http://{LOOPBACK}:{port['rabbitmq_metrics']}/metrics/per-object"
-            ),
-        )
+        return self._stack.endpoints()
 
     def scale(self, workers: int) -> list[Replica]:
         """Run exactly so many workers; see `Runtime.scale`. The oldest stay."""
         if workers < 0:
             raise UsageError(f"cannot run {workers} workers")
-        ended = [one for one in self._workers() if not one.is_running]
-        self._remove(ended)
+        self._remove([one for one in self._workers() if one.has_ended])
         self._drain(self._workers()[workers:])
         scaled = ("--scale", f"worker={workers}", "worker")
         self.project.run("up", "--detach", "--no-deps", "--no-recreate", *scaled)
@@ -153,11 +148,22 @@ class ComposeRuntime:
             )
         )
 
-    def crash_worker(self, replica: Replica) -> None:
-        """End one worker from inside, as a crash would: the restart policy starts it again."""
+    def crash_worker(self, replica: Replica) -> Replica:
+        """End one worker from inside, as a crash would; returns it as the restart policy did.
+
+        It has the same name, another process and, to the outside, another port.
+        """
         container = self._worker(replica)
         # All processes of the container but its first one, which follows its only child.
         docker("exec", container.id, "bash", "-c", "kill -9 -1 || true", deadline_s=_ACT_S)
+
+        def is_back() -> bool:
+            (now,) = inspect([container.id])
+            return now.pid not in (0, container.pid) and says_ready(now.url(OPS_PORT))
+
+        run_boots(until(is_back, what=f"the return of {replica.name}", deadline_s=_READY_WITHIN_S))
+        self._announce_targets()
+        return _replica(*inspect([container.id]))
 
     def stop_broker(self) -> None:
         """Stop RabbitMQ in order; its data stays."""
@@ -210,9 +216,19 @@ class ComposeRuntime:
                 docker("network", "disconnect", network, one.id, deadline_s=_ACT_S)
             yield containers
         finally:
-            for one in containers:
-                self._reconnect(network, one)
-            self._announce_targets()
+            # Each is brought back, whatever becomes of the others.
+            with ExitStack() as healing:
+                healing.callback(self._announce_targets)
+                for one in containers:
+                    healing.callback(self._reconnect, network, one)
+
+    def memory_stats(self) -> dict[str, dict[str, Any]]:
+        """The engine's raw `memory_stats` of each running container, by its name."""
+        running = [one for one in self.project.containers() if one.is_running]
+        # Without `one-shot` each answer would wait for a second look, to tell the CPU share.
+        paths = [f"/containers/{one.id}/stats?stream=false&one-shot=true" for one in running]
+        answers = zip(running, api_get(*paths), strict=True)
+        return {one.name: stats["memory_stats"] for one, stats in answers}
 
     def logs_dir(self) -> Path:
         """One log a container, as of now; stays when the stack goes."""
@@ -229,7 +245,7 @@ class ComposeRuntime:
             project.keep_logs(project.containers())
         finally:
             try:
-                project.remove()
+                project.remove(image_name())
             finally:
                 project.close()
                 self._ports.close()
@@ -254,10 +270,19 @@ class ComposeRuntime:
         run_boots(self._until_consuming(workers), self._until_scraped())
 
     def _until_healthy(self, workers: int) -> Boot:
-        """Wait for the processes' own word, which their containers' checks repeat seconds later."""
+        """Wait for the processes' own word, which their containers' checks repeat seconds later.
+
+        A container that ended for good, or over and over, ends the waiting. One that started again
+        and then works does not.
+        """
+
+        restarts = {one.id: one.restarts for one in self.project.containers()}
 
         def is_so() -> bool:
             containers = [one for one in self.project.containers() if one.service in _SCRAPED]
+            for one in containers:
+                if one.has_ended or one.restarts - restarts.get(one.id, 0) > _RESTARTS_AT_MOST:
+                    raise self._failure_of(one)
             running = [one for one in containers if one.service == "worker" and one.is_running]
             return len(running) == workers and all(
                 says_ready(one.url(_SCRAPED[one.service])) for one in containers
@@ -345,20 +370,24 @@ class ComposeRuntime:
         return container.is_healthy
 
     def _reconnect(self, network: str, container: Container) -> None:
+        if container.id not in {one.id for one in self.project.containers(container.service)}:
+            return  # removed meanwhile, by `scale` for one
         # Without its aliases nobody would find it by the service's name again.
         options = ("--alias", container.service)
         docker("network", "connect", *options, network, container.id, deadline_s=_ACT_S)
 
     def _first_failure(self) -> ProgramFailed | None:
         """The error of a container that ended by itself, with what it said last."""
-        containers = self.project.containers()
-        self.project.keep_logs(containers)
-        for one in containers:
+        for one in self.project.containers():
             if one.state == "exited" and one.exit_code != 0:
-                log = self._logs / f"{one.name}.log"
-                tail = log.read_text("utf-8", "replace").strip()[-2_000:]
-                return ProgramFailed(one.service, one.exit_code, tail, log)
+                return self._failure_of(one)
         return None
+
+    def _failure_of(self, container: Container) -> ProgramFailed:
+        self.project.keep_logs([container])
+        log = self._logs / f"{container.name}.log"
+        tail = log.read_text("utf-8", "replace").strip()[-2_000:]
+        return ProgramFailed(container.service, container.exit_code, tail, log)
 
 
 def _replica(container: Container) -> Replica:
