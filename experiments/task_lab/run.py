@@ -25,6 +25,7 @@ from task_lab.collect.broker import QueueSampler
 from task_lab.collect.database import Ledger
 from task_lab.collect.host import git_state, library_versions, machine
 from task_lab.collect.loop import LoopThread
+from task_lab.collect.memory import keep_memory
 from task_lab.collect.metrics import keep_metrics, wait_scraped
 from task_lab.collect.preflight import check_counters_only_rise
 from task_lab.collect.prometheus import Prometheus, Window
@@ -190,11 +191,12 @@ class Experiment:
 
     @_step
     def collect(self) -> None:
-        """Write down what only the running stack can tell: ledger, dead letters, metrics."""
+        """Write down what only the running stack can tell: ledger, queue, metrics, memory."""
         tasks = keep_ledger(self._folder, self._ledger)
         keep_dead_letter_queue(self._folder, self.endpoints.amqp_url, self._loop)
         window = self._folder.run()["windows"]
         keep_metrics(self._prometheus, self._folder, Window.of(window["start"], window["end"]))
+        keep_memory(self._folder, self.runtime)
         self._is_collected = True
         self._folder.append_event("collected", tasks=tasks)
 

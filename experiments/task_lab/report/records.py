@@ -100,6 +100,11 @@ class RunRecords:
         return self._object("checks.json")
 
     @cached_property
+    def memory(self) -> dict[str, Any]:
+        """The memory of each container; empty where there were none."""
+        return self._object("memory.json")
+
+    @cached_property
     def events(self) -> list[dict[str, Any]]:
         return list(read_lines(self.folder / "events.jsonl"))
 

@@ -175,7 +175,8 @@ def _environment(parts: Parts) -> str:
         ("parameters given", ", ".join(f"{k} = {v}" for k, v in asked.items()) or "none"),
         *((f"version of {name}", str(v)) for name, v in sorted(run["versions"].items())),
     ]
-    return tables.facts(lines)
+    memory = parts.records.memory
+    return tables.facts(lines) + (tables.memory(memory) if memory else "")
 
 
 def _timelines(kind: str) -> Callable[[Parts], str]:

@@ -56,8 +56,17 @@ def build_summary(records: RunRecords) -> dict[str, Any]:
             records.phases, records.metrics.get("queue_wait_buckets")
         ),
         "floor": records.floor or None,
+        "memory": _without_raw(records.memory),
         **counts.reconcile(evidence),
     }
+
+
+def _without_raw(memory: dict[str, Any]) -> dict[str, Any] | None:
+    """memory.json without the engine's own fields; None where the run has none."""
+    if not memory:
+        return None
+    kept = [{k: v for k, v in one.items() if k != "raw"} for one in memory["containers"]]
+    return {**memory, "containers": kept}
 
 
 def task_types(run: dict[str, Any]) -> dict[str, str]:

@@ -184,6 +184,13 @@ def efficiency(summary: dict[str, Any]) -> str:
     return table(["", "workers", *words.RATE_NAMES.values()], rows)
 
 
+def memory(found: dict[str, Any]) -> str:
+    """The memory of each container, and what that is."""
+    rows = [[escape(o["name"]), words.mebibytes(o["held_bytes"])] for o in found["containers"]]
+    note = f"<p><small>{escape(words.memory_note(found).replace('`', ''))}</small></p>"
+    return (table(["container", "memory"], rows) if rows else "") + note
+
+
 def facts(pairs: Sequence[tuple[str, str]]) -> str:
     """Two columns: what, and its value. Both are plain text."""
     return table(["what", "value"], [[escape(k), escape(v)] for k, v in pairs], text_columns=2)

@@ -45,6 +45,11 @@ def count(value: int | None) -> str:
     return NOTHING if value is None else f"{value:,}"
 
 
+def mebibytes(value: int | None) -> str:
+    """Memory: `228 MiB`; `n/a` for none."""
+    return NOTHING if value is None else f"{value / 2**20:,.0f} MiB"
+
+
 def ratio(value: float | None) -> str:
     """How many times as much: `2.87`."""
     return NOTHING if value is None else f"{value:.2f}"
@@ -79,7 +84,7 @@ def verdict_sentence(run: dict[str, Any]) -> str:
 
 
 def summary_text(run: dict[str, Any], summary: dict[str, Any]) -> str:
-    """summary.md: the verdict, the points with their percentiles, the three counts."""
+    """summary.md: the verdict, the points with their percentiles, the three counts, the memory."""
     lines = [
         f"# {run['experiment']}: {run['verdict']}",
         "",
@@ -107,8 +112,25 @@ def summary_text(run: dict[str, Any], summary: dict[str, Any]) -> str:
         f"Terminal tasks: client {count(counts['client'])}, ledger {count(counts['ledger'])}, "
         f"Prometheus {count(counts['prometheus'])}.",
         "",
+        *_memory_lines(summary.get("memory")),
     ]
     return "\n".join(lines)
+
+
+def _memory_lines(memory: dict[str, Any] | None) -> list[str]:
+    if not memory:
+        return []
+    if "reason" in memory:
+        return [memory_note(memory), ""]
+    rows = [f"| {one['name']} | {mebibytes(one['held_bytes'])} |" for one in memory["containers"]]
+    return ["| container | memory |", "|---|---|", *rows, "", memory_note(memory), ""]
+
+
+def memory_note(memory: dict[str, Any]) -> str:
+    """What the figures of memory are, and of when; or why there are none."""
+    if "reason" in memory:
+        return f"No figures of memory: {memory['reason']}"
+    return f"Once the run had settled; {memory['definition']}."
 
 
 def percentiles(point: dict[str, Any], name: str) -> str:
