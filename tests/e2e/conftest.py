@@ -13,7 +13,7 @@ import asyncpg
 import httpx
 import pytest
 from task_lab.errors import MissingPrograms
-from task_lab.runtime.base import Endpoints
+from task_lab.runtime.base import Endpoints, Runtime
 from task_lab.runtime.native import NativeRuntime
 
 SHORT_TIMES = {
@@ -31,7 +31,7 @@ SHORT_TIMES = {
 class Platform:
     """The platform as a client and an operator see it."""
 
-    runtime: NativeRuntime
+    runtime: Runtime
     endpoints: Endpoints
 
     async def submit(self, count: int, task_type: str, payload: Any, **fields: Any) -> list[str]:

@@ -7,24 +7,19 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from ..case_pages import ROOT, files_of_tests, names_of_tests, rows_of
+
 PAGE = ROOT / "docs" / "reference" / "guarantees.md"
-_ROW = re.compile(r"^\| ([A-Z]+)-(\d\d) \|.*\| (.+) \|$", re.MULTILINE)
-_TEST = re.compile(r"^\s*(?:async )?def (test_\w+)", re.MULTILINE)
-_LINK = re.compile(r"\]\(\.\./\.\./(tests/[\w/]+\.py)\)")
 _CASE = re.compile(r"_(br|wk|rt|idm|in|db|obs|ob)(\d\d)(?=_|$)")
 
 
 def cases_of(path: Path) -> set[str]:
     """Case ids in the names of a file's tests."""
-    names = _TEST.findall(path.read_text(encoding="utf-8"))
+    names = names_of_tests(path)
     return {f"{group.upper()}-{number}" for name in names for group, number in _CASE.findall(name)}
 
 
-ROWS = {
-    f"{group}-{number}": set(_LINK.findall(proof))
-    for group, number, proof in _ROW.findall(PAGE.read_text(encoding="utf-8"))
-}
+ROWS = rows_of(PAGE, r"[A-Z]+-\d\d")
 
 
 @pytest.mark.parametrize("case", sorted(ROWS))
@@ -35,6 +30,6 @@ def test_each_guarantee_is_proven_where_the_page_says(case: str) -> None:
 
 
 def test_no_case_with_a_test_is_left_out() -> None:
-    tested = {case for path in (ROOT / "tests").rglob("test_*.py") for case in cases_of(path)}
+    tested = {case for path in files_of_tests() for case in cases_of(path)}
     # Two tenants are only reachable through the storage until there are log-ins.
     assert tested - set(ROWS) <= {"IDM-06"}
