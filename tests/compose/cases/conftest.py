@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import httpx
 import pytest
 from task_lab.check.histories import Judgement, Operation, judge_history
 from task_lab.check.histories_ledger import Ledger
 from task_lab.collect.witness import install_witness, read_ledger
+from task_lab.runtime.broker_probe import consumer_count
 from task_lab.runtime.compose.containers import Container
 from task_lab.runtime.compose.files import LabStack, project_name, stack_files
 from task_lab.runtime.compose.runtime import ComposeRuntime
 from task_lab.runtime.process import run_boots, until
+from task_lab.runtime.scraping import reached
 from task_platform.domain.transitions import TERMINAL
 
 from ...e2e.conftest import SHORT_TIMES, Platform
@@ -41,15 +44,22 @@ _AT_REST_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True)
-class Stack(Platform):
-    """The platform in containers.
+class Start:
+    """What was true when `up` returned. consumers: on the queue. reached: by Prometheus."""
 
-    shared: the folder that workers have as /shared. at_start: the containers when `up` returned.
-    """
+    containers: Sequence[Container]
+    api_status: int
+    consumers: int | None
+    reached: Mapping[str, bool]
+
+
+@dataclass(frozen=True)
+class Stack(Platform):
+    """The platform in containers. shared: the folder that workers have as /shared."""
 
     runtime: ComposeRuntime
     shared: Path
-    at_start: Sequence[Container]
+    start: Start
 
     def workers(self, count: int) -> list[Container]:
         """Exactly so many workers, the oldest first."""
@@ -113,9 +123,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             compatible = {"COMPOSE_COMPATIBILITY": "true"}
             patch.setattr(LabStack, "variables", lambda self: {**usual(self), **compatible})
             endpoints = runtime.up(workers=1, settings=SETTINGS)
-        at_start = runtime.project.containers()
+        start = Start(
+            containers=runtime.project.containers(),
+            api_status=httpx.get(f"{endpoints.api_url}/readyz").status_code,
+            consumers=consumer_count(endpoints.amqp_url, "tasks"),
+            reached=reached(endpoints.prometheus_url),
+        )
         asyncio.run(install_witness(endpoints.database_url))
-        yield Stack(runtime, endpoints, shared, at_start)
+        yield Stack(runtime, endpoints, shared, start)
 
 
 def wait_until(is_done: Callable[[], bool], what: str, deadline_s: float = 30) -> None:

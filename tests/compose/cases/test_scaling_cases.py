@@ -7,17 +7,14 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 from task_lab.errors import ProgramFailed
-from task_lab.runtime.broker_probe import consumer_count
 from task_lab.runtime.compose.containers import PROJECT_LABEL
 from task_lab.runtime.compose.engine import docker
 from task_lab.runtime.compose.files import LabStack, image_name, project_name, stack_files
 from task_lab.runtime.compose.project import ComposeProject, Leftovers, ProjectInUse
 from task_lab.runtime.compose.runtime import ComposeRuntime, MixedReplicas
 from task_lab.runtime.ports import PortPool
-from task_lab.runtime.scraping import reached
 
 from ...engine import COMPOSE, engine_or_skip
 from .conftest import NETWORK, Stack
@@ -28,15 +25,13 @@ ANSWER_S = 60.0
 
 
 def test_c8_a_finished_job_and_a_restarted_worker_do_not_fail_the_start(stack: Stack) -> None:
-    (migrate,) = (one for one in stack.at_start if one.service == "migrate")
-    (worker,) = (one for one in stack.at_start if one.service == "worker")
+    start = stack.start
+    (migrate,) = (one for one in start.containers if one.service == "migrate")
+    (worker,) = (one for one in start.containers if one.service == "worker")
     assert (migrate.state, migrate.exit_code) == ("exited", 0)
     assert (worker.state, worker.restarts) == ("running", 1)
-    endpoints, replicas = stack.endpoints, stack.runtime.replicas()
-    assert httpx.get(f"{endpoints.api_url}/readyz").status_code == 200
-    assert consumer_count(endpoints.amqp_url, "tasks") == len(replicas)
-    names = ["api", "relay", *(replica.name for replica in replicas)]
-    assert reached(endpoints.prometheus_url) == dict.fromkeys(names, True)
+    assert (start.api_status, start.consumers) == (200, 1)
+    assert start.reached == {"api": True, "relay": True, worker.name: True}
 
 
 def test_c1_containers_are_found_whatever_their_names(stack: Stack) -> None:
