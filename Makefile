@@ -44,7 +44,8 @@ test-slow: setup
 	$(BIN)/pytest -m slow $(ARGS)
 
 test-compose: $(READY)
-	$(BIN)/pytest -m compose tests/compose tests/contract/test_runtime_contract.py $(ARGS)
+	$(BIN)/pytest -m compose --numprocesses 2 --dist loadgroup \
+		tests/compose tests/contract/test_runtime_contract.py $(ARGS)
 
 chaos: setup
 	$(BIN)/task-lab chaos --schedules $(or $(N),20) --seed $(or $(SEED),1) $(ARGS)

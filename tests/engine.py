@@ -7,7 +7,10 @@ import os
 import pytest
 from task_lab.runtime.compose.engine import NoEngine, engine_problem
 
-COMPOSE = [pytest.mark.compose, pytest.mark.timeout(300)]
+_COMPOSE = (pytest.mark.compose, pytest.mark.timeout(300))
+# There is one project of the lab, and one of the tests' own: what needs the same runs in turn.
+LAB = [*_COMPOSE, pytest.mark.xdist_group("lab")]
+USERS = [*_COMPOSE, pytest.mark.xdist_group("users")]
 
 
 def engine_or_skip() -> None:

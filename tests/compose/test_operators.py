@@ -16,10 +16,10 @@ import httpx
 import pytest
 
 from ..dashboards import ask, by_panel, draw
-from ..engine import COMPOSE
+from ..engine import USERS
 from .stack import NOBODYS, SUM, UserStack, wait_until
 
-pytestmark = COMPOSE
+pytestmark = USERS
 
 DEADLINE_S = 60.0
 # What a person is to look at: every panel, drawn from what this very stack has answered.

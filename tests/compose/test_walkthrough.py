@@ -15,10 +15,10 @@ import pytest
 from task_lab.runtime.compose.engine import docker
 from task_lab.runtime.ports import LOOPBACK
 
-from ..engine import COMPOSE
+from ..engine import USERS
 from .stack import NOBODYS, SUM, UserStack, wait_until
 
-pytestmark = COMPOSE
+pytestmark = USERS
 
 # From the command's start: what a replica may take until Prometheus has scraped it.
 FOUND_WITHIN_S = 15.0

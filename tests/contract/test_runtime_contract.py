@@ -21,16 +21,14 @@ from task_lab.runtime.instance import MARK
 from task_lab.runtime.process import run_boots, until
 from task_lab.runtime.selection import runtime_for
 
-from ..engine import COMPOSE, engine_or_skip
+from ..engine import LAB, engine_or_skip
 
 SUM = {"task_type": "sum", "payload": {"numbers": [1, 2, 3, 4, 5]}, "max_retries": 2}
 
-LAB = """
+SCRIPT = """
 import sys, time
 from pathlib import Path
 from task_lab.runtime.selection import runtime_for
-
-from ..engine import COMPOSE, engine_or_skip
 
 runtime = runtime_for("native", Path(sys.argv[1]))
 runtime.up(workers=1)
@@ -39,7 +37,7 @@ time.sleep(600)
 """
 
 
-@pytest.fixture(scope="module", params=["native", pytest.param("compose", marks=COMPOSE)])
+@pytest.fixture(scope="module", params=["native", pytest.param("compose", marks=LAB)])
 def runtime(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Runtime]:
@@ -252,9 +250,8 @@ def test_a_setting_the_platform_refuses_is_told_in_its_words(
 
 def test_nothing_is_left_of_a_lab_killed_with_its_stack_up(tmp_path: Path, servers: object) -> None:
     lab = subprocess.Popen(
-        [sys.executable, "-c", LAB, str(tmp_path)],
+        [sys.executable, "-c", SCRIPT, str(tmp_path)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         text=True,
     )
     assert lab.stdout

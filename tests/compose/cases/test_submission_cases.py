@@ -20,10 +20,10 @@ from task_lab.runtime.compose.engine import docker
 from task_lab.spec import load_definition, resolve
 from task_lab.store import RunFolder
 
-from ...engine import COMPOSE
+from ...engine import LAB
 from .conftest import Stack, wait_until
 
-pytestmark = COMPOSE
+pytestmark = LAB
 
 SPEC = resolve(
     load_definition("throughput"),
