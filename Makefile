@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # JupyterLab refuses to run as root unless it is told.
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup report test test-slow test-compose chaos lint format floor env up down lab \
+.PHONY: help setup report test test-slow test-compose test-compose-lab test-compose-users chaos lint format floor env up down lab \
 	compose-engine clean
 
 help:
@@ -43,9 +43,15 @@ test: setup
 test-slow: setup
 	$(BIN)/pytest -m slow $(ARGS)
 
+# The lab's stack and the users' stack have a project each: their tests run side by side.
 test-compose: $(READY)
-	$(BIN)/pytest -m compose --numprocesses 2 --dist loadgroup \
-		tests/compose tests/contract/test_runtime_contract.py $(ARGS)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-compose-lab test-compose-users
+
+test-compose-lab: $(READY)
+	$(BIN)/pytest -m compose tests/compose/cases tests/contract/test_runtime_contract.py $(ARGS)
+
+test-compose-users: $(READY)
+	$(BIN)/pytest -m compose --ignore tests/compose/cases tests/compose $(ARGS)
 
 chaos: setup
 	$(BIN)/task-lab chaos --schedules $(or $(N),20) --seed $(or $(SEED),1) $(ARGS)

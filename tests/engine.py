@@ -7,10 +7,7 @@ import os
 import pytest
 from task_lab.runtime.compose.engine import NoEngine, engine_problem
 
-_COMPOSE = (pytest.mark.compose, pytest.mark.timeout(300))
-# There is one project of the lab, and one of the tests' own: what needs the same runs in turn.
-LAB = [*_COMPOSE, pytest.mark.xdist_group("lab")]
-USERS = [*_COMPOSE, pytest.mark.xdist_group("users")]
+COMPOSE = [pytest.mark.compose, pytest.mark.timeout(300)]
 
 
 def engine_or_skip() -> None:

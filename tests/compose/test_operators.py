@@ -16,10 +16,10 @@ import httpx
 import pytest
 
 from ..dashboards import ask, by_panel, draw
-from ..engine import USERS
+from ..engine import COMPOSE
 from .stack import NOBODYS, SUM, UserStack, wait_until
 
-pytestmark = USERS
+pytestmark = COMPOSE
 
 DEADLINE_S = 60.0
 # What a person is to look at: every panel, drawn from what this very stack has answered.

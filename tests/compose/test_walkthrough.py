@@ -15,10 +15,10 @@ import pytest
 from task_lab.runtime.compose.engine import docker
 from task_lab.runtime.ports import LOOPBACK
 
-from ..engine import USERS
+from ..engine import COMPOSE
 from .stack import NOBODYS, SUM, UserStack, wait_until
 
-pytestmark = USERS
+pytestmark = COMPOSE
 
 # From the command's start: what a replica may take until Prometheus has scraped it.
 FOUND_WITHIN_S = 15.0

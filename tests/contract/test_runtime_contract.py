@@ -21,7 +21,7 @@ from task_lab.runtime.instance import MARK
 from task_lab.runtime.process import run_boots, until
 from task_lab.runtime.selection import runtime_for
 
-from ..engine import LAB, engine_or_skip
+from ..engine import COMPOSE, engine_or_skip
 
 SUM = {"task_type": "sum", "payload": {"numbers": [1, 2, 3, 4, 5]}, "max_retries": 2}
 
@@ -37,7 +37,7 @@ time.sleep(600)
 """
 
 
-@pytest.fixture(scope="module", params=["native", pytest.param("compose", marks=LAB)])
+@pytest.fixture(scope="module", params=["native", pytest.param("compose", marks=COMPOSE)])
 def runtime(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Runtime]:

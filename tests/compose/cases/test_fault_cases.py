@@ -14,10 +14,10 @@ from task_lab.runtime.compose.ends import End
 from task_lab.runtime.compose.engine import docker
 from task_lab.runtime.scraping import reached
 
-from ...engine import LAB
+from ...engine import COMPOSE
 from .conftest import Stack, wait_until
 
-pytestmark = LAB
+pytestmark = COMPOSE
 
 BIG_BYTES = 128 * 2**20
 ANSWER_S = 60.0

@@ -15,10 +15,10 @@ from task_lab.check.histories import Operation
 from task_lab.check.verdict import Verdict
 from task_lab.runtime.compose.containers import Container
 
-from ...engine import LAB
+from ...engine import COMPOSE
 from .conftest import RETRY_BASE_S, Stack
 
-pytestmark = LAB
+pytestmark = COMPOSE
 
 
 async def test_c15_a_worker_killed_between_effect_and_ack_repeats_the_run_not_the_effect(

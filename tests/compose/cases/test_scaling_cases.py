@@ -16,10 +16,10 @@ from task_lab.runtime.compose.project import ComposeProject, Leftovers, ProjectI
 from task_lab.runtime.compose.runtime import ComposeRuntime, MixedReplicas
 from task_lab.runtime.ports import PortPool
 
-from ...engine import LAB, engine_or_skip
+from ...engine import COMPOSE, engine_or_skip
 from .conftest import NETWORK, Stack
 
-pytestmark = LAB
+pytestmark = COMPOSE
 
 ANSWER_S = 60.0
 

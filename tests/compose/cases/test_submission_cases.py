@@ -20,10 +20,10 @@ from task_lab.runtime.compose.engine import docker
 from task_lab.spec import load_definition, resolve
 from task_lab.store import RunFolder
 
-from ...engine import LAB
+from ...engine import COMPOSE
 from .conftest import Stack, wait_until
 
-pytestmark = LAB
+pytestmark = COMPOSE
 
 SPEC = resolve(
     load_definition("throughput"),
