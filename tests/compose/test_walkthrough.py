@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
+from task_lab.compose_stack import ComposeStack
 from task_lab.runtime.compose.engine import docker
 from task_lab.runtime.ports import LOOPBACK
 
@@ -130,7 +131,7 @@ def test_every_target_is_up_and_found_by_name(stack: UserStack) -> None:
     answer = httpx.get(f"{stack.prometheus}/api/v1/status/config", timeout=10)
     config = answer.raise_for_status().json()["data"]["yaml"]
     for name in ("api", "worker", "relay"):
-        assert f"- {name}\n" in config.partition("dns_sd_configs")[2]
+        assert f"- {name}.\n" in config.partition("dns_sd_configs")[2]
 
 
 def test_scaling_needs_no_restart_of_prometheus(stack: UserStack) -> None:
@@ -217,6 +218,25 @@ def test_wk08_a_stopped_worker_drains_before_it_is_killed(stack: UserStack) -> N
     logs = stack.compose("logs", "--no-color", "worker")
     assert "draining" in logs
     stack.compose("start", "worker")
+
+
+def test_a_stack_that_was_taken_down_comes_up_again_with_its_tasks(stack: UserStack) -> None:
+    task = stack.submit(SUM)
+    stack.wait_state(task, "SUCCEEDED")
+    ours = ComposeStack({**stack.variables, "COMPOSE_PROJECT_NAME": stack.project.name})
+    stack.compose("stop", "api")
+    state = ours.read_state()
+    assert state
+    assert "api_url" not in state["endpoints"]
+    assert ours.down()
+    assert ours.read_state() is None
+    assert not ours.down()
+
+    state = ours.up(workers=2)
+    assert (len(state["workers"]), state["unhealthy"]) == (2, [])
+    assert state["log_ins"]["rabbitmq_ui"]["password"] == stack.drawn.passwords["RABBITMQ"]
+    stack.api = state["endpoints"]["api_url"]
+    assert stack.task(task)["state"] == "SUCCEEDED"
 
 
 def dlq(stack: UserStack, *arguments: str) -> str:
