@@ -64,9 +64,17 @@ def test_the_jobs_have_the_names_that_queries_use() -> None:
 @pytest.mark.parametrize("name", ["api", "worker", "relay"])
 def test_replicas_are_found_by_name(name: str) -> None:
     (found,) = job(name)["dns_sd_configs"]
-    assert found["names"] == [name]
+    assert found["names"] == [f"{name}."]
     assert found["type"] == "A"
     assert found["refresh_interval"] == "2s"
+
+
+def test_no_name_is_looked_up_in_a_search_domain_of_the_host() -> None:
+    """A stranger of the same name there would be scraped, or be told of alerts."""
+    searching = [*config()["scrape_configs"], *config()["alerting"]["alertmanagers"]]
+    found = [one for part in searching for one in part.get("dns_sd_configs", [])]
+    names = [name for one in found for name in one["names"]]
+    assert names == ["api.", "worker.", "relay.", "alertmanager."]
 
 
 @pytest.mark.parametrize("metric", sorted(THIRD_PARTY))
@@ -136,6 +144,17 @@ def test_alertmanager_tells_pages_from_tickets() -> None:
     (rule,) = told["inhibit_rules"]
     named = re.findall(r"\w+", " ".join(rule["source_matchers"] + rule["target_matchers"]))
     assert set(named) - {"alertname"} <= {alert["alert"] for alert in ALERTS}
+
+
+def test_a_page_silences_tickets_only_and_those_of_its_own_job_only() -> None:
+    told = yaml.safe_load((FOLDER / "alertmanager.yml").read_text(encoding="utf-8"))
+    (rule,) = told["inhibit_rules"]
+    assert rule["equal"] == ["job"]
+    for side, severity in (("source_matchers", "page"), ("target_matchers", "ticket")):
+        (matcher,) = rule[side]
+        (names,) = re.findall(r'^alertname =~ "([\w|]+)"$', matcher)
+        matched = [alert for alert in ALERTS if alert["alert"] in names.split("|")]
+        assert {alert["labels"]["severity"] for alert in matched} == {severity}
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
