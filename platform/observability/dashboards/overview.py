@@ -99,7 +99,8 @@ DASHBOARD = Dashboard(
                 ),
                 Panel(
                     "Accepted and processed per minute",
-                    "What comes in against what is done. The gap is what the backlog grows by.",
+                    "What comes in against what is done. The gap is what the backlog grows by, but "
+                    "for tasks that are cancelled or replayed, which neither curve counts.",
                     Unit.PER_MINUTE,
                     (
                         Query(
