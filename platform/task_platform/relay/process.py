@@ -167,7 +167,7 @@ class Relay:
         # In a loop of its own: rows that wait hidden for their next try are old all the same.
         try:
             self._oldest_age_s = await outbox.oldest_unsent_age_s(self._pool)
-        except BaseException:
+        except (TaskPlatformError, asyncio.CancelledError):  # cancelled: the pass took too long
             # It may be older by as much as nobody could look.
             unseen_s = monotonic() - self._oldest_age_at
             self._metrics.oldest_age.set(self._oldest_age_s + unseen_s)
