@@ -1,7 +1,7 @@
 #!/bin/bash
 # Everything that the compose stack needs on a Debian machine which reaches no image registry, as
-# root: a container engine, compose v2, and a base image made of Debian packages. What is there
-# already is kept; nothing is published, and the images must not be (see base.sh).
+# root: a container engine, compose v2, and images made of Debian packages. What is there already is
+# kept; nothing is published, and the images must not be (see images.sh).
 #
 #   engine.sh        installs and starts what is missing, and notes the override file in .env
 #   engine.sh stop   ends an engine that was started here, and nothing else
@@ -12,6 +12,7 @@ readonly PID_FILE=/run/task-platform-dockerd.pid
 readonly LOG=/var/log/task-platform-dockerd.log
 readonly PLUGINS=/usr/local/lib/docker/cli-plugins
 readonly ANSWERS_WITHIN_S=60
+readonly OLDEST_COMPOSE=2.24
 
 engine_answers() {
     docker info >/dev/null 2>&1
@@ -20,6 +21,8 @@ engine_answers() {
 install_packages() {
     local missing=()
     command -v dockerd >/dev/null || missing+=(docker.io)
+    # A package of its own in newer releases.
+    command -v docker >/dev/null || missing+=($(apt-cache --names-only search '^docker-cli$' | cut -d' ' -f1))
     command -v iptables >/dev/null || missing+=(iptables)
     command -v debootstrap >/dev/null || missing+=(debootstrap)
     if [ ${#missing[@]} = 0 ]; then return; fi
@@ -46,13 +49,19 @@ start_engine() {
     done
 }
 
+has_compose() {
+    local version
+    version=$(docker compose version --short 2>/dev/null) &&
+        printf '%s\n' "$OLDEST_COMPOSE" "${version#v}" | sort --version-sort --check=quiet
+}
+
 # Debian 12's own docker-compose is the old version 1. The plugin of the next release runs here too.
 install_compose() {
-    if docker compose version >/dev/null 2>&1; then return; fi
+    if has_compose; then return; fi
     echo "Installing compose v2 from Debian's package …"
     local scratch
     scratch=$(mktemp -d)
-    docker run --rm --volume "$scratch:/out" --workdir /out task-platform-debian/base:trixie sh -c \
+    docker run --rm --volume "$scratch:/out" --workdir /out localhost/task-platform/base:trixie sh -c \
         'apt-get -qq update && chmod 777 . && apt-get -qq download docker-compose' >/dev/null
     dpkg-deb --extract "$scratch"/docker-compose_*.deb "$scratch"
     install -D -m 755 "$scratch/usr/libexec/docker/cli-plugins/docker-compose" \
@@ -74,7 +83,8 @@ stop_engine() {
     # The file of an engine that was killed: the number may be another process's by now.
     if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != dockerd ]; then return; fi
     kill "$pid"
-    while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+    local deadline=$((SECONDS + ANSWERS_WITHIN_S))
+    while kill -0 "$pid" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
 }
 
 case "${1:-start}" in
@@ -85,7 +95,7 @@ case "${1:-start}" in
         fi
         install_packages
         start_engine
-        bash base.sh
+        bash images.sh
         install_compose
         note_override
         ;;

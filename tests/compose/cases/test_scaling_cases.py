@@ -75,7 +75,7 @@ def test_c4_scaling_touches_no_other_service(stack: Stack) -> None:
 
 
 def test_c6_workers_of_another_image_make_the_run_invalid(stack: Stack) -> None:
-    image = image_name()
+    image = image_name(project_name())
     (built,) = stack.workers(1)
     change = ("--change", "LABEL org.task-platform.test=other")
     other = docker("commit", *change, built.id, image, deadline_s=ANSWER_S).strip()
@@ -98,7 +98,7 @@ def test_the_image_is_this_checkout_s_own(stack: Stack) -> None:
     found = stack.runtime.project.containers()
     ids = [one.id for one in found if one.service in ("api", "worker", "relay", "migrate")]
     names = docker("inspect", "--format", "{{.Config.Image}}", *ids, deadline_s=ANSWER_S)
-    assert set(names.split()) == {image_name()}
+    assert set(names.split()) == {image_name(project_name())}
 
 
 def test_a_second_runtime_of_the_checkout_is_refused(stack: Stack, tmp_path: Path) -> None:

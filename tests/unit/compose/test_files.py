@@ -10,8 +10,6 @@ import pytest
 import yaml
 from task_lab.runtime.compose.files import (
     LabStack,
-    built_with_migrate,
-    image_name,
     project_name,
     read_env_file,
     stack_files,
@@ -65,6 +63,9 @@ def test_the_files_are_those_that_compose_itself_would_take(
 ) -> None:
     monkeypatch.delenv("COMPOSE_FILE", raising=False)
     assert stack_files(tmp_path) == [tmp_path / "docker-compose.yml"]
+    override = tmp_path / "docker-compose.override.yml"
+    override.touch()
+    assert stack_files(tmp_path) == [tmp_path / "docker-compose.yml", override]
     (tmp_path / ".env").write_text("COMPOSE_FILE=docker-compose.yml:more.yml\n")
     assert stack_files(tmp_path) == [tmp_path / "docker-compose.yml", tmp_path / "more.yml"]
     monkeypatch.setenv("COMPOSE_FILE", "other.yml")
@@ -96,24 +97,6 @@ def test_settings_reach_every_process_and_those_of_the_checkout_none(
     for name in ("api", "worker", "relay", "migrate"):
         assert services[name]["environment"] == {"TASK_PLATFORM_LEASE_S": "2"}
         assert services[name]["env_file"] is None
-
-
-def test_an_image_of_one_s_own_keeps_its_name(tmp_path: Path, stack: LabStack) -> None:
-    config = {
-        "services": {
-            "api": {"image": "task-platform:dev"},
-            "worker": {"image": "my-tasks:dev"},
-            "relay": {"image": "task-platform:dev"},
-            "migrate": {"image": "task-platform:dev"},
-        }
-    }
-    assert built_with_migrate(config) == ["api", "relay", "migrate"]
-    file = write_override(tmp_path, stack, {}, own_image=built_with_migrate(config))
-    images = {name: service.get("image") for name, service in load(file)["services"].items()}
-    assert images["api"] == images["migrate"] == image_name()
-    assert image_name().startswith(project_name())
-    assert images["worker"] is None
-    assert images["postgres"] is None
 
 
 def test_every_port_that_is_added_is_on_loopback(tmp_path: Path, stack: LabStack) -> None:

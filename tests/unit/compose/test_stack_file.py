@@ -12,6 +12,15 @@ from task_platform.settings import Settings
 STACK = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = STACK["services"]
 PROCESSES = ("api", "worker", "relay", "migrate")
+# Where each server that has a volume keeps its data.
+DATA = {
+    "postgres": "/var/lib/postgresql/data",
+    "rabbitmq": "/var/lib/rabbitmq",
+    "redis": "/data",
+    "prometheus": "/prometheus",
+    "grafana": "/var/lib/grafana",
+    "alertmanager": "/alertmanager",
+}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -44,12 +53,62 @@ def test_a_process_of_ours_can_change_nothing_in_its_container(name: str) -> Non
 def test_a_process_is_given_longer_than_its_drain_takes(name: str) -> None:
     service = SERVICES[name]
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
-    scrape_s = float(
-        service["environment"]["TASK_PLATFORM_FINAL_SCRAPE_WAIT_S"].split(":-")[1][:-1]
-    )
-    grace_s = float(service["stop_grace_period"].removesuffix("s"))
+    scrape_s = default_s(service["environment"]["TASK_PLATFORM_FINAL_SCRAPE_WAIT_S"])
+    grace_s = default_s(service["stop_grace_period"])
     # And as long again as a lease is renewed, for a commit that hangs.
     assert grace_s > defaults["drain_grace_s"] + scrape_s + defaults["database_timeout_s"]
+
+
+@pytest.mark.parametrize(("name", "folder"), DATA.items())
+def test_what_a_server_keeps_outlives_its_container(name: str, folder: str) -> None:
+    assert f"{name}:{folder}" in SERVICES[name]["volumes"]
+
+
+def test_every_volume_is_a_plain_one_of_the_project() -> None:
+    assert STACK["volumes"] == {name: {} for name in DATA}
+
+
+def test_the_broker_has_a_name_that_its_data_can_be_found_by() -> None:
+    assert SERVICES["rabbitmq"]["hostname"] == "rabbitmq"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_whatever_ends_is_started_again_but_for_the_migration(name: str) -> None:
+    assert SERVICES[name]["restart"] == ("no" if name == "migrate" else "unless-stopped")
+
+
+@pytest.mark.parametrize("name", ["api", "worker", "relay"])
+def test_a_process_waits_for_its_servers_and_their_schema(name: str) -> None:
+    waits_for = {on: how["condition"] for on, how in SERVICES[name]["depends_on"].items()}
+    assert waits_for == {
+        "migrate": "service_completed_successfully",
+        "postgres": "service_healthy",
+        "rabbitmq": "service_healthy",
+    }
+
+
+def test_the_migration_waits_for_the_database() -> None:
+    assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        # Parameters of statements are payloads.
+        ("postgres", "-clog_parameter_max_length", "0"),
+        ("postgres", "-clog_parameter_max_length_on_error", "0"),
+        ("prometheus", "--scrape.discovery-reload-interval", "1s"),
+        ("prometheus", "--storage.tsdb.path", DATA["prometheus"]),
+        # The objectives are over 30 days.
+        ("prometheus", "--storage.tsdb.retention.time", "31d"),
+        ("alertmanager", "--storage.path", DATA["alertmanager"]),
+    ],
+)
+def test_a_server_runs_with_the_options_that_promises_rest_on(
+    name: str, option: str, value: str
+) -> None:
+    pairs = (part.partition("=") for part in SERVICES[name]["command"])
+    assert [given for key, _, given in pairs if key == option] == [value]
 
 
 def test_what_is_scaled_has_no_fixed_port() -> None:
@@ -72,11 +131,18 @@ def test_the_debian_stack_replaces_every_image_and_nothing_else() -> None:
     Loader.add_constructor("!reset", lambda *_: None)
     text = (PROJECT / "docker-compose.debian.yml").read_text()
     override = yaml.load(text, Loader)["services"]
-    assert override.keys() == SERVICES.keys()
+    # The platform's own image is built by `migrate`, of whatever Python.
+    assert override.keys() == SERVICES.keys() - {"api", "worker", "relay"}
+    assert override.pop("migrate").keys() == {"build"}
+    assert override.pop("grafana") is None
     for service in override.values():
-        if service is not None:
-            assert service["image"].startswith("task-platform-debian")
-            assert service.keys() <= {"image", "build"}
+        assert service.keys() == {"image", "pull_policy"}
+        assert service["image"].startswith("localhost/")
+
+
+def default_s(text: str) -> float:
+    """Seconds that stand in `${VARIABLE:-30s}`."""
+    return float(text.partition(":-")[2].rstrip("}").removesuffix("s"))
 
 
 def _texts(value: Any) -> list[str]:

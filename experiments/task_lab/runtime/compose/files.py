@@ -2,8 +2,7 @@
 
 The stack is the one users run. Added are ports of the servers that the lab looks into, settings of
 the experiment, and a Prometheus that scrapes often; taken away is what the checkout's own
-task-platform.env would change. The platform's image has a name of its own: whoever else builds
-this or another checkout meanwhile does not change what a worker started later runs.
+task-platform.env would change.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from task_lab.store import PROJECT
 PROCESSES = ("api", "worker", "relay", "migrate")
 OPS_PORT = 9101
 _BASE_FILE = "docker-compose.yml"
+_OVERRIDE_FILE = "docker-compose.override.yml"
 # By the name of the variable or of the server: the ports inside are the servers' own.
 _PORTS = ("api", "prometheus", "rabbitmq_ui", "postgres", "amqp", "rabbitmq_metrics", "redis")
 _PASSWORDS = ("POSTGRES", "PLATFORM", "EXPORTER", "RABBITMQ", "REDIS", "GRAFANA")
@@ -50,15 +50,19 @@ def project_name(checkout: Path = PROJECT) -> str:
     return f"task-platform-lab-{digest[:8]}"
 
 
-def image_name(checkout: Path = PROJECT) -> str:
-    """The name of the image that the lab's platform runs."""
-    return f"{project_name(checkout)}:dev"
+def image_name(project: str) -> str:
+    """The name of a project's image of the platform: others may build theirs at any time."""
+    return f"{project}:dev"
 
 
 def stack_files(checkout: Path = PROJECT) -> list[Path]:
-    """The files that describe the stack on this machine: COMPOSE_FILE of the shell or of .env."""
+    """The files that compose itself would take: COMPOSE_FILE of the shell or of .env, or both names
+    that it knows by heart, as far as they are there."""
     asked = os.environ.get("COMPOSE_FILE") or read_env_file(checkout / ".env").get("COMPOSE_FILE")
-    return [checkout / name for name in (asked or _BASE_FILE).split(os.pathsep)]
+    if asked:
+        return [checkout / name for name in asked.split(os.pathsep)]
+    override = checkout / _OVERRIDE_FILE
+    return [checkout / _BASE_FILE, *([override] if override.exists() else [])]
 
 
 def read_env_file(file: Path) -> dict[str, str]:
@@ -115,25 +119,10 @@ class LabStack:
         }
 
 
-def built_with_migrate(config: Mapping[str, Any]) -> list[str]:
-    """The processes that run the image which `migrate` builds; a user's own file may say others.
-
-    config: the stack's files as compose resolves them.
-    """
-    services = config["services"]
-    return [name for name in PROCESSES if services[name]["image"] == services["migrate"]["image"]]
-
-
-def write_override(
-    folder: Path,
-    stack: LabStack,
-    settings: Mapping[str, str],
-    *,
-    own_image: Collection[str] = PROCESSES,
-) -> Path:
+def write_override(folder: Path, stack: LabStack, settings: Mapping[str, str]) -> Path:
     """Write what the lab adds to the stack's files below `folder`; returns the last file's path.
 
-    own_image: the processes whose image gets the lab's own name. Holds no passwords.
+    Holds no passwords.
     """
     targets = folder / "targets"
     targets.mkdir(parents=True, exist_ok=True)
@@ -149,8 +138,6 @@ def write_override(
     config.chmod(0o644)
     file = folder / "compose.lab.yml"
     override = _override(stack, settings, config=config, targets=targets)
-    for name in own_image:
-        override["services"][name]["image"] = image_name()
     file.write_text(yaml.dump(override, Dumper=_Dumper, sort_keys=False))
     return file
 

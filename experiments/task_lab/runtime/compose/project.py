@@ -20,6 +20,7 @@ from task_lab.runtime.compose.containers import (
 )
 from task_lab.runtime.compose.ends import End, ends_of
 from task_lab.runtime.compose.engine import docker
+from task_lab.runtime.compose.files import image_name
 from task_lab.store import PROJECT, write_atomically
 
 _COMMAND_S = 120.0
@@ -126,13 +127,13 @@ class ComposeProject:
         """Which containers ended until now, and which of them came back."""
         return ends_of(self.events())
 
-    def remove(self, *images: str) -> None:
-        """Stop and delete all of it, data included, and these images' names."""
+    def remove(self) -> None:
+        """Stop and delete all of it, data and the platform's image included."""
         self.run("down", "--volumes", "--remove-orphans")
-        for image in images:
-            # What it was built from stays in the engine's cache. There may be none yet.
-            with suppress(ProgramFailed):
-                docker("image", "rm", "--no-prune", image, deadline_s=_COMMAND_S)
+        # What it was built from stays in the engine's cache. There may be none yet.
+        with suppress(ProgramFailed):
+            image = image_name(self.name)
+            docker("image", "rm", "--no-prune", image, deadline_s=_COMMAND_S)
 
     def close(self) -> None:
         """Give the project up; what is left of it stays."""
@@ -152,14 +153,6 @@ class ComposeProject:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-
-
-def resolved(files: Sequence[Path], variables: Mapping[str, str]) -> dict[str, Any]:
-    """What compose makes of the files. Raises ProgramFailed, NotReadyInTime."""
-    command = ("config", "--format", "json")
-    text = docker("compose", *_options(files), *command, deadline_s=_COMMAND_S, env=variables)
-    config: dict[str, Any] = json.loads(text)
-    return config
 
 
 def _options(files: Sequence[Path]) -> list[str]:

@@ -22,14 +22,12 @@ from task_lab.runtime.compose.engine import api_get, docker, require_engine
 from task_lab.runtime.compose.files import (
     OPS_PORT,
     LabStack,
-    built_with_migrate,
-    image_name,
     project_name,
     stack_files,
     targets_file,
     write_override,
 )
-from task_lab.runtime.compose.project import ComposeProject, resolved
+from task_lab.runtime.compose.project import ComposeProject
 from task_lab.runtime.platform_process import says_ready
 from task_lab.runtime.ports import PortPool
 from task_lab.runtime.process import Boot, run_boots, until
@@ -82,11 +80,9 @@ class ComposeRuntime:
         require_engine()
         self._logs.mkdir(parents=True, exist_ok=True)
         stack = self._stack = LabStack.drawn(self._ports)
-        files, variables = stack_files(), stack.variables()
-        own_image = built_with_migrate(resolved(files, variables))
-        files.append(write_override(self._folder, stack, settings, own_image=own_image))
+        files = [*stack_files(), write_override(self._folder, stack, settings)]
         try:
-            self._project = ComposeProject(project_name(), files, variables, self._logs)
+            self._project = ComposeProject(project_name(), files, stack.variables(), self._logs)
         except BaseException:
             self._ports.close()
             raise
@@ -245,7 +241,7 @@ class ComposeRuntime:
             project.keep_logs(project.containers())
         finally:
             try:
-                project.remove(image_name())
+                project.remove()
             finally:
                 project.close()
                 self._ports.close()
