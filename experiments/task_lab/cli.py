@@ -24,12 +24,13 @@ from typing import Annotated, Any
 
 import typer
 
-from task_lab import compose_stack, stack
+from task_lab import stack
 from task_lab.check.verdict import EXIT_CODES, EXIT_INTERNAL, EXIT_USAGE, Verdict
+from task_lab.compose_stack import ComposeStack
 from task_lab.doctor import examine, require_fit
 from task_lab.errors import LabError, RuntimeUnavailable, UsageError
 from task_lab.spec import load_definition, resolve
-from task_lab.store import PROJECT, RESULTS, RunFolder
+from task_lab.store import RESULTS, RunFolder
 
 app = typer.Typer(
     help="Experiments on the task platform, with evidence.",
@@ -143,8 +144,13 @@ def chaos(
 
 @app.command()
 def up(
-    workers: Annotated[int, typer.Option(min=0, max=64, help="Workers to run.")] = 1,
-    api_port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free port.")] = 8000,
+    workers: Annotated[
+        int | None, typer.Option(min=0, max=64, help="Workers to run, 1 unless .env says WORKERS.")
+    ] = None,
+    api_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_535, help="0: any free port; 8000 unless .env says API_PORT."),
+    ] = None,
     runtime: Annotated[str, typer.Option(help="native, compose or auto.")] = "auto",
     handlers: Annotated[
         str,
@@ -166,10 +172,14 @@ def up(
     if resolve_runtime(runtime) == "compose":
         if handlers:
             raise UsageError("--handlers is for the native runtime: an image holds its own modules")
-        state = compose_stack.up(workers=workers, api_port=api_port)
+        state = ComposeStack().up(workers=workers, api_port=api_port)
     else:
         settings = {_HANDLERS: handlers} if handlers else {}
-        state = stack.up(workers=workers, api_port=api_port, settings=settings)
+        state = stack.up(
+            workers=1 if workers is None else workers,
+            api_port=8000 if api_port is None else api_port,
+            settings=settings,
+        )
     _say_stack(state, as_json=as_json)
     return 0
 
@@ -191,7 +201,7 @@ def env() -> int:
         raise RuntimeUnavailable("no stack is running: `make up` starts one")
     if "runtime" in state:
         # Its servers cannot be reached from outside: the tool runs where they can.
-        project = f"docker compose --project-directory {shlex.quote(str(PROJECT))}"
+        project = f"docker compose --project-name {shlex.quote(state['project'])}"
         _say(f'task-platform() {{ {project} exec -T api task-platform "$@"; }}')
         return 0
     endpoints = state["endpoints"]
@@ -206,8 +216,8 @@ def down() -> int:
     """Stop the running stack. A native one takes its tasks with it, a compose one keeps them."""
     if stack.down():
         _say("the stack is stopped, its tasks are deleted")
-    elif compose_stack.down():
-        _say("the stack is stopped; its tasks stay in its volumes: docker compose down --volumes")
+    elif ComposeStack().down():
+        _say("the stack is stopped, its tasks stay (docker compose down --volumes deletes them)")
     else:
         _say("no stack is running")
     return 0
@@ -256,7 +266,7 @@ def _say_run(folder: RunFolder, *, as_json: bool) -> None:
 
 
 def _running_stack() -> dict[str, Any] | None:
-    return stack.read_state() or compose_stack.read_state()
+    return stack.read_state() or ComposeStack().read_state()
 
 
 def _say_stack(state: dict[str, Any] | None, *, as_json: bool) -> None:
@@ -269,8 +279,8 @@ def _say_stack(state: dict[str, Any] | None, *, as_json: bool) -> None:
             _say(f"{name.removesuffix('_url'):<17} {url}")
         for name, log_in in state.get("log_ins", {}).items():
             _say(f"{name + ' log-in':<17} {log_in['user']} {log_in['password']}")
-        api_url = state["endpoints"]["api_url"]
-        _say(f"{'API documentation':<17} {api_url}/docs (offline: {api_url}/openapi.json)")
+        if api_url := state["endpoints"].get("api_url"):
+            _say(f"{'API documentation':<17} {api_url}/docs (offline: {api_url}/openapi.json)")
         wanted = f" of {state['workers_wanted']}" if "workers_wanted" in state else ""
         _say(f"{'workers':<17} {len(state['workers'])}{wanted} running")
         if state.get("unhealthy"):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from task_lab.errors import LabError, ProgramFailed, RuntimeUnavailable
+from task_lab.errors import NotReadyInTime, ProgramFailed, RuntimeUnavailable
 from task_lab.runtime.compose.containers import Container, containers_of
 from task_lab.runtime.compose.engine import docker, engine_problem, require_engine
 from task_lab.runtime.compose.files import read_env_file, stack_files
@@ -20,7 +22,9 @@ from task_lab.store import PROJECT
 _NAME = "task-platform"
 _UP_S = 1_200.0
 _DOWN_S = 120.0
+_ANSWER_S = 30.0
 _HEALTHY_WITHIN_S = 90.0
+_LAST_LINES = "5"
 _ENV_FILE = PROJECT / ".env"
 _MAKE_ENV = PROJECT / "platform" / "docker" / "env.sh"
 # Service, port inside, what it is called, and the user and the password of its log-in.
@@ -38,88 +42,121 @@ class ComposeStackFailed(RuntimeUnavailable):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(
-            f"{reason}\nWithout an image registry: `make compose-engine` on Debian. Without "
-            'containers: `make up ARGS="--runtime native"`.'
-        )
+        super().__init__(reason)
 
 
-def up(*, workers: int, api_port: int) -> dict[str, Any]:
-    """Bring the stack up and wait until everything is healthy; returns its state.
+@dataclass(frozen=True)
+class ComposeStack:
+    """The stack of this checkout, as `docker compose` in its folder knows it.
 
-    api_port: the host's. Raises NoEngine, ComposeStackFailed.
+    variables: the environment of compose's commands, before those of .env.
     """
-    require_engine()
-    subprocess.run(["bash", str(_MAKE_ENV)], check=True)
-    try:
-        _compose(
-            *("up", "--detach", "--build", "--remove-orphans", "--scale", f"worker={workers}"),
-            api_port=api_port,
+
+    variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    @property
+    def name(self) -> str:
+        """The project's name: COMPOSE_PROJECT_NAME, or the one in the file."""
+        return self._variable("COMPOSE_PROJECT_NAME") or _NAME
+
+    def up(self, *, workers: int | None = None, api_port: int | None = None) -> dict[str, Any]:
+        """Bring the stack up and wait until everything is healthy; returns its state.
+
+        workers, api_port: as the variables WORKERS and API_PORT say if None.
+        Raises NoEngine, ComposeStackFailed.
+        """
+        require_engine()
+        subprocess.run(["bash", str(_MAKE_ENV)], check=True)
+        scaled = () if workers is None else ("--scale", f"worker={workers}")
+        port = {} if api_port is None else {"API_PORT": str(api_port)}
+        try:
+            self._compose("up", "--detach", "--build", "--remove-orphans", *scaled, more=port)
+        except ProgramFailed as error:
+            raise ComposeStackFailed(
+                f"{error.log_tail}\nIf images cannot be had: `make compose-engine` builds them on "
+                'Debian. Without containers: `make up ARGS="--runtime native"`.'
+            ) from error
+        self._wait_healthy()
+        state = self.read_state()
+        assert state is not None
+        return state
+
+    def read_state(self) -> dict[str, Any] | None:
+        """Where the running stack answers, with log-ins; None where none is running."""
+        if engine_problem():
+            return None
+        containers = [one for one in containers_of(self.name) if one.is_running]
+        if not containers:
+            return None
+        by_service = {one.service: one for one in containers}
+        workers = [one for one in containers if one.service == "worker"]
+        return {
+            "runtime": "compose",
+            "project": self.name,
+            "endpoints": {
+                f"{name}_url": by_service[service].url(port)
+                for service, port, name, _ in _PAGES
+                if service in by_service
+            },
+            "log_ins": {
+                name: {"user": log_in[0], "password": self._variable(log_in[1])}
+                for service, _, name, log_in in _PAGES
+                if log_in and service in by_service
+            },
+            "workers": [{"name": one.name, "pid": one.pid} for one in workers],
+            "restarts": {one.name: one.restarts for one in containers if one.restarts},
+            "unhealthy": [one.name for one in containers if not one.is_healthy],
+        }
+
+    def down(self) -> bool:
+        """Stop the stack and remove its containers; its volumes stay. False if there was none."""
+        if engine_problem() or not containers_of(self.name):
+            return False
+        # Whatever its profile: what runs of it is known by its labels.
+        command = ("compose", "--project-name", self.name, "down", "--remove-orphans")
+        docker(*command, deadline_s=_DOWN_S)
+        return True
+
+    def _wait_healthy(self) -> None:
+        try:
+            run_boots(until(self._is_healthy, what="every service", deadline_s=_HEALTHY_WITHIN_S))
+        except NotReadyInTime as error:
+            ill = [one for one in containers_of(self.name) if not _is_fine(one)]
+            raise ComposeStackFailed(
+                f"not healthy within {_HEALTHY_WITHIN_S:.0f} s:\n" + "\n".join(map(_story, ill))
+            ) from error
+
+    def _is_healthy(self) -> bool:
+        return all(_is_fine(one) for one in containers_of(self.name))
+
+    def _compose(self, *arguments: str, more: Mapping[str, str]) -> None:
+        files = [part for file in stack_files() for part in ("--file", str(file))]
+        docker(
+            *("compose", "--ansi=never", "--progress=quiet", "--project-name", self.name),
+            *("--project-directory", str(PROJECT), *files),
+            *arguments,
+            deadline_s=_UP_S,
+            env={**self.variables, **more},
         )
-        run_boots(until(_is_healthy, what="every service", deadline_s=_HEALTHY_WITHIN_S))
-    except LabError as error:
-        reason = error.log_tail if isinstance(error, ProgramFailed) else str(error)
-        raise ComposeStackFailed(reason) from error
-    state = read_state()
-    assert state is not None
-    return state
+
+    def _variable(self, name: str) -> str:
+        return self.variables.get(name) or read_env_file(_ENV_FILE).get(name, "")
 
 
-def read_state() -> dict[str, Any] | None:
-    """Where the running stack answers, with log-ins; None where none is running."""
-    if engine_problem():
-        return None
-    containers = [one for one in containers_of(_NAME) if one.is_running]
-    if not containers:
-        return None
-    by_service = {one.service: one for one in containers}
-    workers = [one for one in containers if one.service == "worker"]
-    secrets = read_env_file(_ENV_FILE)
-    return {
-        "runtime": "compose",
-        "endpoints": {
-            f"{name}_url": by_service[service].url(port)
-            for service, port, name, _ in _PAGES
-            if service in by_service
-        },
-        "log_ins": {
-            name: {"user": log_in[0], "password": secrets.get(log_in[1], "")}
-            for service, _, name, log_in in _PAGES
-            if log_in and service in by_service
-        },
-        "workers": [{"name": one.name, "pid": one.pid} for one in workers],
-        "restarts": {one.name: one.restarts for one in containers if one.restarts},
-        "unhealthy": [one.name for one in containers if not one.is_healthy],
-    }
+def _is_fine(container: Container) -> bool:
+    """Whether it is healthy, or has done its one job."""
+    return container.is_healthy or (container.state == "exited" and container.exit_code == 0)
 
 
-def down() -> bool:
-    """Stop the stack and remove its containers; its volumes stay. False if there was none."""
-    if engine_problem() or not containers_of(_NAME):
-        return False
-    docker("compose", "--project-name", _NAME, "down", "--remove-orphans", deadline_s=_DOWN_S)
-    return True
-
-
-def _compose(*arguments: str, api_port: int) -> None:
-    options = ("--ansi=never", "--progress=quiet", "--project-directory", str(PROJECT))
-    files = [part for file in stack_files() for part in ("--file", str(file))]
-    docker(
-        "compose",
-        *options,
-        *files,
-        *arguments,
-        deadline_s=_UP_S,
-        env={**os.environ, "API_PORT": str(api_port)},
-    )
-
-
-def _is_healthy() -> bool:
-    containers = containers_of(_NAME)
-    if failed := [one for one in containers if _has_failed(one)]:
-        raise ProgramFailed(failed[0].service, failed[0].exit_code, "see its log", None)
-    return all(one.is_healthy or one.state == "exited" for one in containers)
-
-
-def _has_failed(container: Container) -> bool:
-    return container.state == "exited" and container.exit_code != 0
+def _story(container: Container) -> str:
+    """How it is, and what it said last."""
+    said = subprocess.run(
+        ["docker", "logs", "--tail", _LAST_LINES, container.id],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_ANSWER_S,
+        check=False,
+    ).stdout.strip()
+    how = f"{container.state} {container.health}".strip()
+    return f"{container.name}: {how}, {container.restarts} restarts; its log ends with:\n{said}"

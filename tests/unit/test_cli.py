@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from task_lab import cli, compose_stack, stack
+from task_lab import cli, stack
 from task_lab.cli import app, run_command
+from task_lab.compose_stack import ComposeStack
 from task_lab.errors import InvalidRun, RuntimeUnavailable
 from task_lab.runtime import selection
 from task_lab.store import create_run
@@ -107,6 +108,7 @@ def test_with_json_the_output_is_one_object(
 
 IN_CONTAINERS = {
     "runtime": "compose",
+    "project": "task-platform",
     "endpoints": {"api_url": "http://127.0.0.1:8000", "grafana_url": "http://127.0.0.1:3000"},
     "log_ins": {"grafana": {"user": "admin", "password": "s3cret"}},
     "workers": [{"name": "worker-1.abc", "pid": 7}],
@@ -154,7 +156,7 @@ def test_without_a_stack_a_shell_gets_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(stack, "read_state", lambda: None)
-    monkeypatch.setattr(compose_stack, "read_state", lambda: None)
+    monkeypatch.setattr(ComposeStack, "read_state", lambda _: None)
     assert run_command(["env"]) == 70
     said = capsys.readouterr()
     assert said.out == ""
@@ -202,7 +204,7 @@ def test_a_shell_reaches_a_stack_in_containers_through_its_api(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(stack, "read_state", lambda: None)
-    monkeypatch.setattr(compose_stack, "read_state", lambda: IN_CONTAINERS)
+    monkeypatch.setattr(ComposeStack, "read_state", lambda _: IN_CONTAINERS)
     assert run_command(["env"]) == 0
     lines = capsys.readouterr().out
     echo = "docker() { printf '%s\\n' \"$*\"; }"
@@ -215,7 +217,7 @@ def test_a_stack_in_containers_is_described_with_its_log_ins(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(stack, "read_state", lambda: None)
-    monkeypatch.setattr(compose_stack, "read_state", lambda: IN_CONTAINERS)
+    monkeypatch.setattr(ComposeStack, "read_state", lambda _: IN_CONTAINERS)
     assert run_command(["status"]) == 0
     said = capsys.readouterr().out
     for part in ("http://127.0.0.1:3000", "admin s3cret", "1 running", "relay", "worker-1.abc 2"):
