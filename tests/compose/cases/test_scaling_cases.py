@@ -13,7 +13,8 @@ from task_lab.runtime.compose.containers import PROJECT_LABEL
 from task_lab.runtime.compose.engine import docker
 from task_lab.runtime.compose.files import LabStack, image_name, project_name, stack_files
 from task_lab.runtime.compose.project import ComposeProject, Leftovers, ProjectInUse
-from task_lab.runtime.compose.runtime import ComposeRuntime, MixedReplicas
+from task_lab.runtime.compose.readiness import MixedReplicas
+from task_lab.runtime.compose.runtime import ComposeRuntime
 from task_lab.runtime.ports import PortPool
 
 from ...engine import COMPOSE, engine_or_skip

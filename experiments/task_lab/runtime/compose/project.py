@@ -21,6 +21,7 @@ from task_lab.runtime.compose.containers import (
 from task_lab.runtime.compose.ends import End, ends_of
 from task_lab.runtime.compose.engine import docker
 from task_lab.runtime.compose.files import image_name
+from task_lab.runtime.process import log_tail
 from task_lab.store import PROJECT, write_atomically
 
 _COMMAND_S = 120.0
@@ -117,6 +118,19 @@ class ComposeProject:
                     timeout=_COMMAND_S,
                     check=False,
                 )
+
+    def first_failure(self) -> ProgramFailed | None:
+        """The error of a container that ended by itself, with what it said last."""
+        for one in self.containers():
+            if one.state == "exited" and one.exit_code != 0:
+                return self.failure_of(one)
+        return None
+
+    def failure_of(self, container: Container) -> ProgramFailed:
+        """The error that says how the container ended."""
+        self.keep_logs([container])
+        log = self.logs / f"{container.name}.log"
+        return ProgramFailed(container.service, container.exit_code, log_tail(log), log)
 
     def events(self) -> list[dict[str, Any]]:
         """What the engine has told of the containers until now, in order."""

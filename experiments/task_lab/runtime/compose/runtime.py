@@ -1,9 +1,4 @@
-"""The compose runtime: reads as the list of what happens, as the native one does.
-
-Readiness is our own: that containers run, or that compose says so, is not enough. Ready means that
-the platform's processes say so, that the queue has as many consumers as there are workers, and that
-Prometheus reaches exactly these.
-"""
+"""The compose runtime: reads as the list of what happens, as the native one does."""
 
 from __future__ import annotations
 
@@ -13,10 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from task_lab.errors import InvalidRun, ProgramFailed, UsageError
-from task_lab.runtime import scraping
+from task_lab.errors import ProgramFailed, UsageError
 from task_lab.runtime.base import NO_SETTINGS, Endpoints, Replica
-from task_lab.runtime.broker_probe import consumer_count
 from task_lab.runtime.compose.containers import Container, inspect
 from task_lab.runtime.compose.engine import api_get, docker, require_engine
 from task_lab.runtime.compose.files import (
@@ -28,27 +21,14 @@ from task_lab.runtime.compose.files import (
     write_override,
 )
 from task_lab.runtime.compose.project import ComposeProject
+from task_lab.runtime.compose.readiness import READY_WITHIN_S, Readiness
 from task_lab.runtime.platform_process import says_ready
 from task_lab.runtime.ports import PortPool
-from task_lab.runtime.process import Boot, run_boots, until
-from task_lab.runtime.scraping import Target
+from task_lab.runtime.process import run_boots, until
 
-QUEUE = "tasks"
 # Those the lab needs; Postgres, RabbitMQ and the migration come with them.
 _SERVICES = ("api", "relay", "worker", "redis", "prometheus")
-_SCRAPED = {"api": 8000, "relay": OPS_PORT, "worker": OPS_PORT}
-_READY_WITHIN_S = 60.0
-# They take the engine about three seconds, each pause being twice the one before.
-_RESTARTS_AT_MOST = 5
 _ACT_S = 60.0
-
-
-class MixedReplicas(InvalidRun):
-    """Workers of different images run side by side: figures of neither would be told apart."""
-
-    def __init__(self, images: Mapping[str, str]) -> None:
-        self.images = dict(images)
-        super().__init__(f"the workers do not run the same image: {self.images}")
 
 
 class ComposeRuntime:
@@ -65,6 +45,7 @@ class ComposeRuntime:
         self._ports = PortPool()
         self._stack: LabStack | None = None
         self._project: ComposeProject | None = None
+        self._readiness: Readiness | None = None
 
     @property
     def project(self) -> ComposeProject:
@@ -86,12 +67,13 @@ class ComposeRuntime:
         except BaseException:
             self._ports.close()
             raise
+        self._readiness = Readiness(self._project, stack.endpoints(), targets_file(self._folder))
         try:
             self._project.up("--scale", f"worker={workers}", *_SERVICES)
-            self._until_ready(workers)
+            self._ready.wait(workers)
         except ProgramFailed as error:
             # Compose says that a container failed; what it itself said is worth more.
-            failure = self._first_failure() or error
+            failure = self._project.first_failure() or error
             self.down()
             raise failure from None
         except BaseException:
@@ -112,7 +94,7 @@ class ComposeRuntime:
         self._drain(self._workers()[workers:])
         scaled = ("--scale", f"worker={workers}", "worker")
         self.project.run("up", "--detach", "--no-deps", "--no-recreate", *scaled)
-        self._until_ready(workers)
+        self._ready.wait(workers)
         return self.replicas()
 
     def replicas(self) -> list[Replica]:
@@ -157,8 +139,8 @@ class ComposeRuntime:
             (now,) = inspect([container.id])
             return now.pid not in (0, container.pid) and says_ready(now.url(OPS_PORT))
 
-        run_boots(until(is_back, what=f"the return of {replica.name}", deadline_s=_READY_WITHIN_S))
-        self._announce_targets()
+        run_boots(until(is_back, what=f"the return of {replica.name}", deadline_s=READY_WITHIN_S))
+        self._ready.announce_targets()
         return _replica(*inspect([container.id]))
 
     def stop_broker(self) -> None:
@@ -195,7 +177,7 @@ class ComposeRuntime:
         """Start the API again at the same address."""
         self._start("api")
         # Its container may have another address now.
-        self._announce_targets()
+        self._ready.announce_targets()
 
     @contextmanager
     def network_cut(self, service: str) -> Iterator[list[Container]]:
@@ -214,7 +196,7 @@ class ComposeRuntime:
         finally:
             # Each is brought back, whatever becomes of the others.
             with ExitStack() as healing:
-                healing.callback(self._announce_targets)
+                healing.callback(self._ready.announce_targets)
                 for one in containers:
                     healing.callback(self._reconnect, network, one)
 
@@ -257,63 +239,10 @@ class ComposeRuntime:
     ) -> None:
         self.down()
 
-    def _until_ready(self, workers: int) -> None:
-        run_boots(self._until_healthy(workers))
-        images = {one.name: one.image for one in self._workers()}
-        if len(set(images.values())) > 1:
-            raise MixedReplicas(images)
-        self._announce_targets()
-        run_boots(self._until_consuming(workers), self._until_scraped())
-
-    def _until_healthy(self, workers: int) -> Boot:
-        """Wait for the processes' own word, which their containers' checks repeat seconds later.
-
-        A container that ended for good, or over and over, ends the waiting. One that started again
-        and then works does not.
-        """
-
-        restarts = {one.id: one.restarts for one in self.project.containers()}
-
-        def is_so() -> bool:
-            containers = [one for one in self.project.containers() if one.service in _SCRAPED]
-            for one in containers:
-                if one.has_ended or one.restarts - restarts.get(one.id, 0) > _RESTARTS_AT_MOST:
-                    raise self._failure_of(one)
-            running = [one for one in containers if one.service == "worker" and one.is_running]
-            return len(running) == workers and all(
-                says_ready(one.url(_SCRAPED[one.service])) for one in containers
-            )
-
-        return until(
-            is_so, what=f"the API, the relay and {workers} workers", deadline_s=_READY_WITHIN_S
-        )
-
-    def _until_consuming(self, workers: int) -> Boot:
-        amqp_url = self.endpoints().amqp_url
-        return until(
-            lambda: consumer_count(amqp_url, QUEUE) == workers,
-            what=f"{workers} consumers on queue {QUEUE}",
-            deadline_s=_READY_WITHIN_S,
-        )
-
-    def _until_scraped(self) -> Boot:
-        wanted = {target.replica: True for target in self._targets()}
-        url = self.endpoints().prometheus_url
-        return until(
-            lambda: scraping.reached(url) == wanted,
-            what=f"Prometheus to scrape exactly {len(wanted)} processes of the platform",
-            deadline_s=_READY_WITHIN_S,
-        )
-
-    def _targets(self) -> list[Target]:
-        return [
-            Target(one.service, one.name, f"{one.address}:{_SCRAPED[one.service]}")
-            for one in self.project.containers()
-            if one.service in _SCRAPED and one.is_running and one.address
-        ]
-
-    def _announce_targets(self) -> None:
-        scraping.write_targets(targets_file(self._folder), self._targets())
+    @property
+    def _ready(self) -> Readiness:
+        assert self._readiness is not None
+        return self._readiness
 
     def _workers(self) -> list[Container]:
         return self.project.containers("worker")
@@ -333,9 +262,16 @@ class ComposeRuntime:
             docker(verb, *ids, deadline_s=_ACT_S)
 
     def _drain(self, surplus: list[Container]) -> None:
-        """Let workers drain and end, side by side, keep their logs, and let them go."""
+        """Let workers drain and end, side by side, keep their logs, and let them go.
+
+        Raises ProgramFailed unless each ended with 0.
+        """
         if surplus:
-            docker("stop", *(one.id for one in surplus), deadline_s=_ACT_S)
+            ids = [one.id for one in surplus]
+            docker("stop", *ids, deadline_s=_ACT_S)
+            for ended in inspect(ids):
+                if ended.exit_code != 0:
+                    raise self.project.failure_of(ended)
             self._remove(surplus)
 
     def _remove(self, ended: list[Container]) -> None:
@@ -353,17 +289,11 @@ class ComposeRuntime:
         docker("start", self._one(service).id, deadline_s=_ACT_S)
         run_boots(
             until(
-                lambda: self._answers(service),
+                lambda: self._ready.answers(self._one(service)),
                 what=f"{service} to answer",
-                deadline_s=_READY_WITHIN_S,
+                deadline_s=READY_WITHIN_S,
             )
         )
-
-    def _answers(self, service: str) -> bool:
-        container = self._one(service)
-        if service in _SCRAPED:
-            return says_ready(container.url(_SCRAPED[service]))
-        return container.is_healthy
 
     def _reconnect(self, network: str, container: Container) -> None:
         if container.id not in {one.id for one in self.project.containers(container.service)}:
@@ -371,19 +301,6 @@ class ComposeRuntime:
         # Without its aliases nobody would find it by the service's name again.
         options = ("--alias", container.service)
         docker("network", "connect", *options, network, container.id, deadline_s=_ACT_S)
-
-    def _first_failure(self) -> ProgramFailed | None:
-        """The error of a container that ended by itself, with what it said last."""
-        for one in self.project.containers():
-            if one.state == "exited" and one.exit_code != 0:
-                return self._failure_of(one)
-        return None
-
-    def _failure_of(self, container: Container) -> ProgramFailed:
-        self.project.keep_logs([container])
-        log = self._logs / f"{container.name}.log"
-        tail = log.read_text("utf-8", "replace").strip()[-2_000:]
-        return ProgramFailed(container.service, container.exit_code, tail, log)
 
 
 def _replica(container: Container) -> Replica:
