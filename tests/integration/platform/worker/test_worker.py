@@ -329,7 +329,6 @@ async def test_a_message_without_a_task_is_dead_lettered_ob01(
     await nothing_left(settings, pool)
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_a_row_that_comes_after_its_message_is_run_ob01(
     settings: Settings, pool: Pool
 ) -> None:
