@@ -21,14 +21,16 @@ engine_answers() {
 install_packages() {
     local missing=()
     command -v dockerd >/dev/null || missing+=(docker.io)
-    # A package of its own in newer releases.
-    command -v docker >/dev/null || missing+=($(apt-cache --names-only search '^docker-cli$' | cut -d' ' -f1))
     command -v iptables >/dev/null || missing+=(iptables)
     command -v debootstrap >/dev/null || missing+=(debootstrap)
-    if [ ${#missing[@]} = 0 ]; then return; fi
-    echo "Installing ${missing[*]} …"
+    if [ ${#missing[@]} = 0 ] && command -v docker >/dev/null; then return; fi
     export DEBIAN_FRONTEND=noninteractive
     apt-get -qq -o DPkg::Lock::Timeout=300 update
+    # The client is a package of its own from Debian 13 on.
+    if ! command -v docker >/dev/null && [ -n "$(apt-cache search --names-only '^docker-cli$')" ]; then
+        missing+=(docker-cli)
+    fi
+    echo "Installing ${missing[*]} …"
     apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${missing[@]}" \
         >/dev/null
 }
