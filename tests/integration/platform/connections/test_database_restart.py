@@ -72,10 +72,11 @@ async def test_a_restarted_database_refuses_a_few_requests_and_costs_no_task_db0
     # What runs meanwhile keeps its lease: it must not run a second time.
     settings = settings.model_copy(update={"lease_s": 30, "renew_s": 1})
     async with running_whole(settings, pool, workers=2) as whole:
+        # Longer than the outage: one that ended in the middle of it would be tried again.
         running = [
             UUID(task_id)
             for task_id in await whole.accepted(
-                6, {"task_type": "effect", "payload": {"seconds": 2}}
+                6, {"task_type": "effect", "payload": {"seconds": 6}}
             )
         ]
         await until_state(pool, running, "PROCESSING")
