@@ -78,7 +78,7 @@ def offered(
             spec=SPEC,
             history=history_frame(folder),
             tasks=with_phases(
-                tasks[tasks["created_at"] >= started_at - 0.5].reset_index(drop=True),
+                tasks[tasks["created_at"] >= started_at].reset_index(drop=True),
                 history_frame(folder),
                 [{"phase": ROUND.name, "workload": ROUND.workload, "workers": ROUND.workers}],
             ),
