@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH_READY := $(VENV)/.bench-ready
 # JupyterLab refuses to run as root unless it is told.
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup report test test-slow test-compose test-compose-lab test-compose-users chaos lint format floor env up down lab \
+.PHONY: help setup report test test-slow test-compose test-compose-lab test-compose-users chaos lint format floor bench-setup env up down lab \
 	compose-engine clean
 
 help:
@@ -32,6 +33,15 @@ $(READY): pyproject.toml constraints.txt
 		|| { echo "the venv module is missing: on Debian, apt-get install python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[lab,dev]'
+	@touch $@
+
+# What only the bench needs: the peer that it compares with, and the client that sends single POSTs.
+bench-setup: setup $(BENCH_READY)
+	@bash experiments/install_wrk.sh
+
+$(BENCH_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[lab,dev,bench]'
 	@touch $@
 
 report: setup
