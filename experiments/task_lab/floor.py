@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +38,8 @@ class FloorResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Times:
-    """Seconds of the system's monotonic clock."""
+class Times:
+    """Begin and end of a step, in seconds of the system's monotonic clock."""
 
     begun_at: float
     ended_at: float
@@ -59,7 +60,7 @@ def measure_floor(endpoints: Endpoints, tasks: int = TASKS) -> FloorResult:
     Uses a schema and a quorum queue of its own and removes both. The servers should be otherwise
     idle. Raises `ProgramFailed` or `NotReadyInTime`.
     """
-    sitting = _Sitting(endpoints, ends_at=time.monotonic() + DEADLINE_S)
+    sitting = FloorSteps(endpoints, ends_at=time.monotonic() + DEADLINE_S)
     try:
         sitting.run("prepare")
         sitting.end_to_end(min(tasks, WARMUP_TASKS))
@@ -79,8 +80,11 @@ def measure_floor(endpoints: Endpoints, tasks: int = TASKS) -> FloorResult:
     )
 
 
-class _Sitting:
-    """Runs the recipe's steps, each in a fresh process, until a common deadline."""
+class FloorSteps:
+    """Runs the recipe's steps, each in a fresh process, until a common deadline.
+
+    ends_at: of this process's monotonic clock.
+    """
 
     def __init__(self, endpoints: Endpoints, *, ends_at: float) -> None:
         self._ends_at = ends_at
@@ -89,23 +93,35 @@ class _Sitting:
             "FLOOR_AMQP_URL": endpoints.amqp_url,
         }
 
-    def submit(self, tasks: int) -> _Times:
+    def submit(self, tasks: int) -> Times:
+        """Submit so many tasks, as fast as it goes."""
         return _times(self.run("submit", tasks))
 
-    def drain(self, tasks: int) -> _Times:
+    def drain(self, tasks: int) -> Times:
+        """Drain so many tasks that are in the queue."""
         return _times(self.run("drain", tasks))
 
-    def end_to_end(self, tasks: int) -> _Times:
+    def end_to_end(self, tasks: int) -> Times:
         """Both sides at once: from the first commit's start to the last task's end."""
+        with self.draining(tasks) as drain:
+            submitted = self.submit(tasks)
+            drained = self.drained(drain)
+        return Times(submitted.begun_at, drained.ended_at)
+
+    @contextlib.contextmanager
+    def draining(self, tasks: int) -> Iterator[subprocess.Popen[str]]:
+        """The draining process, consuming from an empty queue; see `drained`."""
         with self._start("drain", tasks) as drain:
             try:
                 assert drain.stdout is not None
                 drain.stdout.readline()  # it is consuming, or has failed, which `_output` tells
-                submitted = self.submit(tasks)
-                drained = _times(self._output("drain", drain))
+                yield drain
             finally:
                 drain.kill()
-        return _Times(submitted.begun_at, drained.ended_at)
+
+    def drained(self, drain: subprocess.Popen[str]) -> Times:
+        """Wait for the end of a `draining` process: of its first claim and its last task."""
+        return _times(self._output("drain", drain))
 
     def run(self, step: str, tasks: int = 0) -> str:
         """Run one step to its end; returns what it printed."""
@@ -140,5 +156,5 @@ class _Sitting:
         return printed
 
 
-def _times(printed: str) -> _Times:
-    return _Times(**json.loads(printed.splitlines()[-1]))
+def _times(printed: str) -> Times:
+    return Times(**json.loads(printed.splitlines()[-1]))

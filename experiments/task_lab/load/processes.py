@@ -47,6 +47,11 @@ class _Child:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def say(self, line: bytes) -> None:
         """Hand the process a line. Raises GeneratorDied."""
         try:
