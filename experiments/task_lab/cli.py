@@ -92,10 +92,11 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
 ) -> int:
     """Make a run's checks, summary, figures and report anew from its raw data."""
-    from task_lab.execute import analyse  # noqa: PLC0415
-
     of_run = RunFolder(folder.resolve())
-    of_run.run()
+    if of_run.run()["experiment"] == "bench":
+        from task_lab.bench.conclude import conclude as analyse  # noqa: PLC0415
+    else:
+        from task_lab.execute import analyse  # noqa: PLC0415
     verdict = analyse(of_run)
     _say_run(of_run, as_json=as_json)
     return EXIT_CODES[verdict]
@@ -119,6 +120,37 @@ def floor(
         for name in ("submit_per_s", "drain_per_s", "end_to_end_per_s"):
             _say(f"{name} {result[name]:,.0f}")
     return 0
+
+
+@app.command()
+def bench(  # noqa: PLR0917 - options, given by name
+    only: Annotated[
+        str, typer.Option(help="Groups of rows to measure, such as drain,latency; all if none.")
+    ] = "",
+    cycles: Annotated[int, typer.Option(min=1, max=50, help="Repetitions of each comparison.")] = 3,
+    scale: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Size of everything; for a first try.")
+    ] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
+    results: Annotated[Path, typer.Option(help="Where run folders go.")] = RESULTS,
+) -> int:
+    """Hold the platform's speed against its targets; the last line of the output is the folder."""
+    from task_lab.bench.plan import Plan, read_groups  # noqa: PLC0415
+    from task_lab.bench.run import new_bench, run_bench  # noqa: PLC0415
+    from task_lab.bench.summary import table_text  # noqa: PLC0415
+    from task_lab.bench.telling import Teller  # noqa: PLC0415
+
+    plan = Plan(read_groups(only), cycles=cycles, scale=scale)
+    folder = new_bench(plan, results.resolve())
+    try:
+        with Teller(plan, quiet=quiet) as teller:
+            verdict = run_bench(folder, plan, teller.tell)
+        if not as_json and (table := table_text(folder.read_json("summary.json"))):
+            _say(table)
+        return EXIT_CODES[verdict]
+    finally:
+        _say_run(folder, as_json=as_json)
 
 
 @app.command()
