@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     amqp_url: SecretStr = Field(
         SecretStr("amqp://guest:guest@127.0.0.1:5672/"), description="RabbitMQ, vhost included."
     )
+    broker_driver: Literal["batched", "aiormq"] = Field(
+        "batched",
+        description="What publishes and consumes: our own batches, or a library, at half the pace.",
+    )
     broker_heartbeat_s: int = Field(
         4, ge=1, le=600, description="AMQP heartbeat; a dead link is noticed within three."
     )

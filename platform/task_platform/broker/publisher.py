@@ -13,13 +13,9 @@ from collections.abc import Sequence
 from time import monotonic
 from uuid import UUID
 
-import aiormq
-from aiormq.abc import AbstractConnection
-from aiormq.channel import Channel
-from pamqp.commands import Basic
-
 from task_platform import wire
-from task_platform.broker import client, topology
+from task_platform.broker import links, topology
+from task_platform.broker.links import Channel, Link, Publication, Unroutable
 from task_platform.errors import BrokerUnavailable, ConfigurationError
 from task_platform.logs import Outage
 from task_platform.settings import Settings
@@ -41,7 +37,7 @@ class Publisher:
     def __init__(self, settings: Settings, *, name: str) -> None:
         self._settings = settings
         self._name = f"{name} publisher"
-        self._connection: AbstractConnection | None = None
+        self._link: Link | None = None
         self._channel: Channel | None = None
         self._failures = 0
         self._retry_at = 0.0
@@ -63,7 +59,8 @@ class Publisher:
     @property
     def is_blocked(self) -> bool:
         """Whether the broker holds up what is published, as it does short of memory or disk."""
-        return client.is_blocked(self._connection) or monotonic() < self._blocked_until
+        is_blocked = self._link is not None and self._link.is_blocked
+        return is_blocked or monotonic() < self._blocked_until
 
     async def publish(self, queue: str, task_ids: Sequence[UUID]) -> set[UUID]:
         """Announce tasks on a queue; returns those the broker has confirmed."""
@@ -89,7 +86,7 @@ class Publisher:
         try:
             async with self._lock:
                 channel = await self._open_channel()
-            await client.queue_depth(channel, topology.TASKS)
+            await channel.depth(topology.TASKS)
         except (BrokerUnavailable, ConfigurationError) as error:
             self._note_failure(error)
             await self.close()
@@ -99,53 +96,43 @@ class Publisher:
 
     async def close(self) -> None:
         """Let the connection go."""
-        connection, self._connection, self._channel = self._connection, None, None
-        if connection is not None:
-            await client.close(connection)
+        link, self._link, self._channel = self._link, None, None
+        if link is not None:
+            await link.close()
 
     async def _publish_chunk(
         self, queue: str, task_ids: Sequence[UUID], *, mandatory: bool = True
     ) -> set[UUID]:
-        confirmed: set[UUID] = set()
-
-        async def publish_one(channel: Channel, task_id: UUID) -> None:
-            await channel.basic_publish(
-                wire.encode_message(task_id),
-                routing_key=queue,
-                properties=Basic.Properties(delivery_mode=2, content_type=wire.CONTENT_TYPE),
-                mandatory=mandatory,
-                wait=False,
-            )
-            confirmed.add(task_id)
-
-        # The outer deadline also covers the wait for a blocked or vanished connection.
-        outcomes: list[BaseException | None] = []
+        bodies = [wire.encode_message(task_id) for task_id in task_ids]
+        publication = Publication(len(bodies))
+        problem: BaseException | None = None
         try:
             async with self._lock:
                 channel = await self._open_channel()
-            async with asyncio.timeout(self._settings.publish_timeout_s):
-                outcomes = await asyncio.gather(
-                    *(publish_one(channel, task_id) for task_id in task_ids),
-                    return_exceptions=True,
-                )
         except (BrokerUnavailable, ConfigurationError) as error:
             self._note_failure(error)
+            return set()
+        # The outer deadline also covers the wait for a blocked or vanished connection.
+        try:
+            async with asyncio.timeout(self._settings.publish_timeout_s):
+                await channel.publish(publication, queue, bodies, mandatory=mandatory)
+            problem = publication.problem
+        except BrokerUnavailable as error:
+            problem = error
         except TimeoutError:
+            problem = TimeoutError("no confirm in time")
             self._must_confirm = True
-            if client.is_blocked(self._connection):
+            if self.is_blocked:
                 self._blocked_until = monotonic() + _STILL_BLOCKED_S
-            self._note_failure(TimeoutError("no confirm in time"))
+        if problem is not None:
+            # Returned (the queue is gone), refused, late, or the channel died: begin anew, which
+            # also declares the queues again.
+            self._note_failure(problem)
             await self.close()
-        failed = next((outcome for outcome in outcomes if outcome is not None), None)
-        if failed is not None:
-            # Returned (the queue is gone), refused, or the channel died: begin anew, which also
-            # declares the queues again.
-            self._note_failure(failed)
-            await self.close()
-        elif len(confirmed) == len(task_ids):
+        else:
             self._must_confirm = False
             self._note_success()
-        return confirmed
+        return {task_ids[index] for index in publication.confirmed}
 
     async def _open_channel(self) -> Channel:
         if self._channel is not None and not self._channel.is_closed:
@@ -153,9 +140,9 @@ class Publisher:
         await self.close()
         if self.is_backing_off:
             raise BrokerUnavailable("backing off")
-        self._connection = await client.connect(self._settings, name=self._name)
-        channel = await client.open_channel(self._connection)
-        await client.declare_all(channel, self._settings)
+        self._link = await links.connect(self._settings, name=self._name)
+        channel = await self._link.open_channel(confirms=True)
+        await links.declare_all(channel, self._settings)
         self._channel = channel
         return channel
 
@@ -169,7 +156,8 @@ class Publisher:
         if monotonic() < self._retry_at:
             return
         self._failures += 1
-        returned = isinstance(error, aiormq.exceptions.DeliveryError)
-        pause = 0.0 if returned else min(_MAX_BACKOFF_S, 0.1 * 2 ** min(self._failures, 10))
+        pause = min(_MAX_BACKOFF_S, 0.1 * 2 ** min(self._failures, 10))
+        if isinstance(error, Unroutable):
+            pause = 0.0
         self._retry_at = monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
         self._outage.complain(f"{type(error).__name__}: {error}", by=self._name)

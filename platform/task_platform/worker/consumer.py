@@ -10,16 +10,17 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice, pairwise
 from time import monotonic
 from uuid import UUID
 
 import structlog
-from aiormq.abc import AbstractConnection, DeliveredMessage
-from aiormq.channel import Channel
 
 from task_platform import wire
-from task_platform.broker import client, topology
+from task_platform.broker import links, topology
+from task_platform.broker.client import QueueDepth
+from task_platform.broker.links import Channel, Deliveries, Link
 from task_platform.domain.deliveries import AckLedger
 from task_platform.errors import BrokerUnavailable, ConfigurationError
 from task_platform.logs import Outage
@@ -37,6 +38,7 @@ PROBE_TIMEOUT_S = 4.0
 # again at once may have forgotten this consumer without a word, while others keep it empty.
 RENEW_EVERY = 3
 _MAX_BACKOFF_S = 3.0
+_SAY_WHY_S = 2.0
 _NO_TASK = UUID(int=0)
 
 
@@ -93,10 +95,10 @@ class Consumer:
         failures = 0
         while not self._is_stopped:
             try:
-                async with client.connected(self._settings, name=self._worker) as connection:
-                    await self._start(connection)
+                async with links.connected(self._settings, name=self._worker) as link:
+                    await self._start(link)
                     failures = 0
-                    await self._watch(connection)
+                    await self._watch(link)
             except (BrokerUnavailable, ConfigurationError) as error:
                 if isinstance(error, ConsumerLost):
                     self._metrics.consumer_lost.labels(error.reason).inc()
@@ -129,16 +131,16 @@ class Consumer:
             self.arrived.clear()
         return taken
 
-    async def depth(self) -> client.QueueDepth | None:
+    async def depth(self) -> QueueDepth | None:
         """What is ready in the queue, and how many consume it; None while this cannot be told."""
         channel = self._channel
         if channel is None:
             return None
         try:
-            depth = await client.queue_depth(channel, topology.TASKS)
+            ready, consumers = await channel.depth(topology.TASKS)
         except BrokerUnavailable:
             return None
-        return client.QueueDepth(depth.ready, depth.consumers - self._lingering())
+        return QueueDepth(ready, consumers - self._lingering())
 
     def _lingering(self) -> int:
         """How many consumers of before a change the broker still counts.
@@ -168,11 +170,7 @@ class Consumer:
                 return
             acks = self._ledger.due()
             try:
-                with client.translated_errors():
-                    if acks.upto is not None:
-                        await channel.basic_ack(acks.upto, multiple=True, wait=False)
-                    for tag in acks.singles:
-                        await channel.basic_ack(tag, wait=False)
+                await channel.acknowledge(acks.upto, acks.singles)
             except BrokerUnavailable:
                 # The channel is gone and its deliveries with it; `run` is about to notice.
                 return
@@ -199,18 +197,15 @@ class Consumer:
             if self._channel is None:
                 return
             try:
-                with client.translated_errors():
-                    await self._channel.basic_cancel(
-                        self._consumer_tag, timeout=client.CLOSE_TIMEOUT_S
-                    )
+                await self._channel.cancel(self._consumer_tag)
             except BrokerUnavailable as error:
                 log.warning("could not cancel the consumer", error=str(error)[:200])
         self._inbox.clear()
         self.arrived.clear()
 
-    async def _start(self, connection: AbstractConnection) -> None:
-        channel = await client.open_channel(connection, confirms=False)
-        await client.declare_all(channel, self._settings)
+    async def _start(self, link: Link) -> None:
+        channel = await link.open_channel(confirms=False)
+        await links.declare_all(channel, self._settings)
         async with self._lock:
             await self._consume_on(channel)
         self._metrics.reconnects.inc()
@@ -223,55 +218,51 @@ class Consumer:
         self._begin_generation()
         self._is_cancelled.clear()
         self._loss = None
-        channel.on_consumer_cancel_callbacks.add(
-            lambda _: self._is_cancelled.set() if channel is self._channel else None
-        )
-        with client.translated_errors():
-            async with asyncio.timeout(client.CONNECT_TIMEOUT_S):
-                await self._consume(channel)
+        await self._consume(channel)
         self._channel = channel
         self._last_delivery = monotonic()
 
     async def _consume(self, channel: Channel) -> None:
         generation = self._generation
 
-        async def on_message(message: DeliveredMessage) -> None:
-            self._receive(message, generation)
+        def on_cancel() -> None:
+            if channel is self._channel:
+                self._is_cancelled.set()
 
-        await channel.basic_qos(prefetch_count=self._prefetch)
-        answer = await channel.basic_consume(topology.TASKS, on_message)
-        self._consumer_tag = answer.consumer_tag or ""
+        await channel.prefetch(self._prefetch)
+        self._consumer_tag = await channel.consume(
+            topology.TASKS, lambda messages: self._receive(messages, generation), on_cancel
+        )
 
     async def _consume_anew(self, channel: Channel) -> None:
         """Replace the consumer on its channel. Raises BrokerUnavailable."""
-        with client.translated_errors():
-            async with asyncio.timeout(client.CONNECT_TIMEOUT_S):
-                await channel.basic_cancel(self._consumer_tag)
-                self._last_tags.append(self._ledger.highest)
-                self._last_tags = [t for t in self._last_tags if self._ledger.has_open(0, t)]
-                await self._consume(channel)
+        await channel.cancel(self._consumer_tag)
+        self._last_tags.append(self._ledger.highest)
+        self._last_tags = [t for t in self._last_tags if self._ledger.has_open(0, t)]
+        await self._consume(channel)
 
-    def _receive(self, message: DeliveredMessage, generation: int) -> None:
-        tag = message.delivery_tag
-        if generation != self._generation or tag is None:
+    def _receive(self, messages: Deliveries, generation: int) -> None:
+        if generation != self._generation:
             return
-        self._ledger.delivered(tag)
-        self._last_delivery = self._arrivals[tag] = monotonic()
-        try:
-            task_id = wire.decode_message(message.body)
-        except wire.UnreadableMessage as error:
-            log.error("a message that is not ours is dropped", error=str(error)[:200])
-            self._metrics.rowless.inc()
-            self._unreadable.append(Delivery(_NO_TASK, tag, generation))
-        else:
-            self._inbox.append(Delivery(task_id, tag, generation, self._last_delivery))
+        self._last_delivery = now = monotonic()
+        for tag, body in messages:
+            self._ledger.delivered(tag)
+            self._arrivals[tag] = now
+            try:
+                task_id = wire.decode_message(body)
+            except wire.UnreadableMessage as error:
+                log.error("a message that is not ours is dropped", error=str(error)[:200])
+                self._metrics.rowless.inc()
+                self._unreadable.append(Delivery(_NO_TASK, tag, generation))
+            else:
+                self._inbox.append(Delivery(task_id, tag, generation, now))
         self.arrived.set()
 
-    async def _watch(self, connection: AbstractConnection) -> None:
+    async def _watch(self, link: Link) -> None:
         """Raise as soon as this connection no longer brings deliveries."""
         probe: Channel | None = None
         answered_at, questions = monotonic(), 0
-        while self._channel is not None and not (connection.is_closed or self._channel.is_closed):
+        while self._channel is not None and not (link.is_closed or self._channel.is_closed):
             try:
                 async with asyncio.timeout(WATCH_EVERY_S):
                     await self._is_cancelled.wait()
@@ -284,21 +275,21 @@ class Consumer:
             try:
                 async with asyncio.timeout(PROBE_TIMEOUT_S):
                     if probe is None or probe.is_closed:
-                        probe = await client.open_channel(connection, confirms=False)
-                    depth = await client.queue_depth(probe, topology.TASKS)
+                        probe = await link.open_channel(confirms=False)
+                    _, consumers = await probe.depth(topology.TASKS)
             except TimeoutError:
                 raise ConsumerLost("silent", "the broker does not answer") from None
             except BrokerUnavailable as error:
                 raise ConsumerLost("forgotten", str(error)) from error
             answered_at, questions = monotonic(), questions + 1
             if not self._is_stopped:
-                if depth.consumers == 0:
+                if consumers == 0:
                     raise ConsumerLost("forgotten", "the queue does not know this consumer")
                 if questions % RENEW_EVERY == 0:
-                    await self._renew(connection)
+                    await self._renew(link)
         raise await _cause_of_loss(self._channel)
 
-    async def _renew(self, connection: AbstractConnection) -> None:
+    async def _renew(self, link: Link) -> None:
         """Consume anew, without anybody noticing.
 
         On a new channel, where nothing is in hand: to an old one a queue made anew under the same
@@ -307,7 +298,7 @@ class Consumer:
         old, spare = self._channel, None
         try:
             if self._ledger.unacknowledged == 0:
-                spare = await client.open_channel(connection, confirms=False)
+                spare = await link.open_channel(confirms=False)
             async with self._lock:
                 if self._is_stopped or old is None or old.is_closed:
                     return
@@ -321,7 +312,7 @@ class Consumer:
             raise ConsumerLost("forgotten", str(error)) from error
         finally:
             if spare is not None:
-                await client.close(spare)
+                await spare.close()
 
     def _oldest_age_s(self) -> float:
         # In the order of their coming, so that the first is the oldest.
@@ -344,13 +335,11 @@ class Consumer:
 
 async def _cause_of_loss(channel: Channel | None) -> ConsumerLost:
     """Why this channel was closed, as far as the broker has said."""
-    try:
-        async with asyncio.timeout(client.CLOSE_TIMEOUT_S):
-            with client.translated_errors():
-                if channel is not None:
-                    await channel.closing
-    except (BrokerUnavailable, TimeoutError) as error:
-        # The broker says so when a delivery was held for longer than its `consumer_timeout`.
-        is_ack_timeout = "delivery acknowledgement" in str(error) and "timed out" in str(error)
-        return ConsumerLost("ack_timeout" if is_ack_timeout else "closed", str(error))
-    return ConsumerLost("closed", "the connection was closed")
+    why = "the connection was closed"
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_SAY_WHY_S):
+            if channel is not None:
+                why = str(await channel.ended())
+    # The broker says so when a delivery was held for longer than its `consumer_timeout`.
+    is_ack_timeout = "delivery acknowledgement" in why and "timed out" in why
+    return ConsumerLost("ack_timeout" if is_ack_timeout else "closed", why)
