@@ -28,6 +28,9 @@ from task_lab.store import create_run
         ["run", "throughput", "--tasks", "many"],
         ["run", "throughput", "--workloads", "som"],
         ["run", "throughput", "--runtime", "kubernetes"],
+        ["bench", "--only", "drains"],
+        ["bench", "--cycles", "0"],
+        ["bench", "--scale", "2"],
         ["unknown-command"],
         ["report"],
     ],
@@ -35,7 +38,7 @@ from task_lab.store import create_run
 def test_a2_bad_usage_ends_with_64_and_leaves_no_run(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    where = ["--results", str(tmp_path)] if arguments[0] == "run" else []
+    where = ["--results", str(tmp_path)] if arguments[0] in {"run", "bench"} else []
     assert run_command([*arguments, *where]) == 64
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr().err
@@ -47,6 +50,7 @@ def test_a2_bad_usage_ends_with_64_and_leaves_no_run(
         (["run", "troughput"], "throughput"),
         (["run", "throughput", "--wrokers", "3"], "--workers"),
         (["run", "throughput", "--workloads", "som"], "sum"),
+        (["bench", "--only", "latencies"], "latency"),
     ],
 )
 def test_a2_the_nearest_known_name_is_suggested(
@@ -227,6 +231,7 @@ def test_a_stack_in_containers_is_described_with_its_log_ins(
 def test_every_command_says_what_it_does() -> None:
     commands = {command.callback: command for command in app.registered_commands}
     assert {callback.__name__ for callback in commands if callback} == {
-        *("run", "report", "floor", "up", "status", "env", "down", "doctor", "chaos"),
+        *("run", "report", "floor", "bench", "chaos"),
+        *("up", "status", "env", "down", "doctor"),
     }
     assert all(callback and callback.__doc__ for callback in commands)

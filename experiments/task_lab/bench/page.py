@@ -151,6 +151,7 @@ def _environment(run: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
             ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
             ("memory", f"{machine['memory_bytes'] / 2**30:.0f} GiB"),
             ("kernel", str(machine["kernel"])),
+            ("busy before the start", f"{run['busy_before']:.0%}"),
             ("machine fingerprint", str(machine["fingerprint"])),
             *((name, str(version)) for name, version in run["versions"].items()),
             ("cycles, scale", f"{plan['cycles']}, {plan['scale']:g}"),

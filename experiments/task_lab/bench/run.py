@@ -9,6 +9,8 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+import psutil
+
 from task_lab.bench.backlog import measure_backlog
 from task_lab.bench.bench import Bench
 from task_lab.bench.conclude import conclude
@@ -28,6 +30,8 @@ from task_lab.runtime.programs import find_programs
 from task_lab.store import PROJECT, RunFolder, create_run, utc_text
 
 EXPERIMENT = "bench"
+# Who else works on this machine takes from every figure: that should be on record.
+_LOOK_S = 1.0
 STEPS: tuple[tuple[tuple[Group, ...], Callable[[Bench], None]], ...] = (
     # The peer is compared with drains of the same cycles.
     ((Group.DRAIN, Group.PEER), measure_drains),
@@ -55,6 +59,7 @@ def new_bench(plan: Plan, results: Path) -> RunFolder:
             "runtime": "native",
             "git": git_state(PROJECT),
             "machine": machine(),
+            "busy_before": psutil.cpu_percent(_LOOK_S) / 100,
             "versions": {
                 **library_versions(),
                 "pgqueuer": _installed("pgqueuer"),
