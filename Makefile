@@ -7,7 +7,7 @@ BENCH_READY := $(VENV)/.bench-ready
 # JupyterLab refuses to run as root unless it is told.
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup report test test-slow test-compose test-compose-lab test-compose-users chaos lint format floor bench-setup env up down lab \
+.PHONY: help setup report test test-slow test-compose test-compose-lab test-compose-users chaos lint format floor bench bench-setup env up down lab \
 	compose-engine clean
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make compose-engine  a container engine and images without a registry, on Debian"
 	@echo "make chaos N=20 random faults under load, every task judged; run again to go on"
 	@echo "make floor      what bare loops reach on the same servers"
+	@echo "make bench      the platform's speed against its targets, in some 8 minutes"
 
 setup: $(READY)
 	@bash experiments/install_servers.sh
@@ -34,6 +35,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[lab,dev]'
 	@touch $@
+
+bench: bench-setup
+	$(BIN)/task-lab bench $(ARGS)
 
 # What only the bench needs: the peer that it compares with, and the client that sends single POSTs.
 bench-setup: setup $(BENCH_READY)
