@@ -29,9 +29,11 @@ select
 from tasks
 where id between $1 and $2;
 
--- name: bounds
--- The lowest and the highest task id; null for none.
-select (select id from tasks order by id limit 1) as first_id,
+-- name: everything
+-- How many tasks there are, and the lowest and the highest id; null for none.
+select
+    (select count(*) from tasks) as tasks,
+    (select id from tasks order by id limit 1) as first_id,
     (select id from tasks order by id desc limit 1) as last_id;
 
 -- name: is_outbox_empty

@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from task_lab import report
 from task_lab.bench.figures import FOLDER
-from task_lab.bench.summary import number_text, spread_text, target_text, unit_text
+from task_lab.bench.summary import spread_text, target_text, value_text
 from task_lab.report import tables
 from task_lab.store import write_atomically
 
@@ -78,7 +78,7 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
             f"<code>{escape(row['name'])}</code>",
             f'<div class="meaning">{escape(row["meaning"])}{_note(row["note"])}</div>',
             tables.badge("PASS" if row["pass"] else "FAIL"),
-            f"<b>{_value(row)}</b>{_spread(row)}",
+            f"<b>{escape(value_text(row))}</b>{_spread(row)}",
             escape(target_text(row)),
         ]
         for row in rows
@@ -89,11 +89,6 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _note(note: str) -> str:
     return f"<br><small>{escape(note)}</small>" if note else ""
-
-
-def _value(row: Mapping[str, Any]) -> str:
-    unit = "" if row["value"] is None else unit_text(row["unit"])
-    return escape(number_text(row["value"]) + unit)
 
 
 def _spread(row: Mapping[str, Any]) -> str:
@@ -137,10 +132,7 @@ def _costs(costs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 
 def _others(figures: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        [f"<code>{escape(f['name'])}</code>", f"{number_text(f['value'])}{unit_text(f['unit'])}"]
-        for f in figures
-    ]
+    rows = [[f"<code>{escape(f['name'])}</code>", escape(value_text(f))] for f in figures]
     return tables.table(["figure", "value"], rows) if rows else ""
 
 

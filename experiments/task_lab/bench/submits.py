@@ -25,6 +25,7 @@ _WARMUP_S = 1.0
 _BULK_TASKS = 40_000
 _ROUND_TASKS = 2_000
 _ROUNDS = 7
+_WARMUP_ROUNDS = 2
 # The load's own rate leaves out requests still under way at its end, never more than this share.
 _COUNTED_SHARE = 0.95
 
@@ -69,9 +70,10 @@ def measure_end_to_end(bench: Bench) -> None:
 
 
 def run_rounds(bench: Bench, sitting: Sitting, group: Group, rounds: int) -> None:
-    """Keep the rate and the CPU of so many rounds, after one that is not kept."""
+    """Keep the rate and the CPU of so many rounds, after some that are not kept."""
     tasks = bench.plan.tasks(_ROUND_TASKS)
-    sitting.ledger.wait_finished(accepted(sitting.offer(tasks), tasks), SUM)
+    for _ in range(_WARMUP_ROUNDS):
+        sitting.ledger.wait_finished(accepted(sitting.offer(tasks), tasks), SUM)
     for cycle in range(1, rounds + 1):
         meter = sitting.cpu_meter()
         before = meter.read()

@@ -80,6 +80,12 @@ def spread_text(row: Mapping[str, Any]) -> str:
     return f"{number_text(row['low'])} to {number_text(row['high'])}"
 
 
+def value_text(row: Mapping[str, Any]) -> str:
+    """The value with its unit: `16,012 tasks/s`, `2.87`; `n/a` where there is none."""
+    unit = "" if row["value"] is None else unit_text(row["unit"])
+    return number_text(row["value"]) + unit
+
+
 def unit_text(unit: str) -> str:
     """The unit behind a number; nothing behind a ratio."""
     return "" if unit == "ratio" else f" {unit}"
@@ -91,7 +97,7 @@ def table_text(summary: Mapping[str, Any]) -> str:
     body = [
         (
             row["name"],
-            number_text(row["value"]) + unit_text(row["unit"]),
+            value_text(row),
             target_text(row),
             "pass" if row["pass"] else "FAIL",
             spread_text(row),
@@ -125,7 +131,7 @@ def summary_text(run: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     for row in summary["rows"]:
         cells = [
             f"`{row['name']}`",
-            number_text(row["value"]) + unit_text(row["unit"]),
+            value_text(row),
             target_text(row),
             "pass" if row["pass"] else "**FAIL**",
             spread_text(row),
@@ -133,10 +139,7 @@ def summary_text(run: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "| figure | value |", "|---|---|"]
-    lines += [
-        f"| `{f['name']}` | {number_text(f['value'])}{unit_text(f['unit'])} |"
-        for f in summary["figures"]
-    ]
+    lines += [f"| `{f['name']}` | {value_text(f)} |" for f in summary["figures"]]
     lines += ["", f"{summary['tasks_checked']:,} tasks were accepted, and all of them succeeded."]
     if summary["left_out"]:
         lines.append(f"Not asked for: {', '.join(summary['left_out'])}.")

@@ -25,7 +25,7 @@ def rebuild_index(results: Path) -> Path:
     experiments: dict[str, list[list[str]]] = {}
     for folder in sorted(results.glob("*/*/run.json"), reverse=True):
         experiments.setdefault(folder.parents[1].name, []).append(_row(folder.parent, results))
-    head = ["run", "verdict", "started", "commit", "machine", "end to end, tasks/s"]
+    head = ["run", "verdict", "started", "commit", "machine", "what it found"]
     blocks = [
         f"<h2>{escape(name)}</h2>\n{tables.table(head, rows, text_columns=6)}"
         for name, rows in sorted(experiments.items())
