@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from task_lab.bench.measurements import Measurements
+from task_lab.bench.measurements import Disturbed, Measurements
 from task_lab.bench.plan import Plan
 from task_lab.bench.rows import Group
 from task_lab.bench.sitting import Sitting
@@ -26,9 +26,12 @@ class Bench:
         self, name: str, *, workers: int = 1, settings: Mapping[str, str] = NO_SETTINGS
     ) -> Sitting:
         """A stack of that name, not yet up; its logs stay in the run's folder."""
-        scratch = self.scratch / name
-        scratch.mkdir()
-        return Sitting(self.folder / "stacks" / name, scratch, workers=workers, settings=settings)
+        return Sitting(
+            self.folder / "stacks" / name,
+            workers=workers,
+            settings=settings,
+            on_end=lambda cores: self.measured.append(Disturbed(stack=name, cores=cores)),
+        )
 
     def keep_cpu(
         self, group: Group, name: str, cpu_s: Mapping[str, float], *, tasks: int, cycle: int

@@ -62,7 +62,14 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="cos
     share: float
 
 
-Line = Measurement | Checked | Problem | Cost
+class Disturbed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="disturbed"):
+    """How many cores others used, on average, while a stack of the bench was up."""
+
+    stack: str
+    cores: float
+
+
+Line = Measurement | Checked | Problem | Cost | Disturbed
 
 
 class PromisedLess(LabError):

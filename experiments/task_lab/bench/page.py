@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from task_lab import report
 from task_lab.bench.figures import FOLDER
-from task_lab.bench.summary import spread_text, target_text, value_text
+from task_lab.bench.summary import others_text, spread_text, target_text, value_text
 from task_lab.report import tables
 from task_lab.store import write_atomically
 
@@ -144,6 +144,7 @@ def _environment(run: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
             ("memory", f"{machine['memory_bytes'] / 2**30:.0f} GiB"),
             ("kernel", str(machine["kernel"])),
             ("busy before the start", f"{run['busy_before']:.0%}"),
+            ("cores that others used meanwhile", others_text(summary) or "not known"),
             ("machine fingerprint", str(machine["fingerprint"])),
             *((name, str(version)) for name, version in run["versions"].items()),
             ("cycles, scale", f"{plan['cycles']}, {plan['scale']:g}"),

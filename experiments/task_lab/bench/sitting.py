@@ -8,7 +8,7 @@ that stand still, warm and connected, before a full queue, to the last committed
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from task_lab.bench.cpu import CpuMeter
 from task_lab.bench.drained import Drained
 from task_lab.bench.ledger import BenchLedger, Range, patience_s
 from task_lab.bench.measurements import PromisedLess
+from task_lab.bench.others import Others
 from task_lab.bench.plan import SUM, Workload
 from task_lab.collect.loop import LoopThread
 from task_lab.load.processes import Generator
@@ -54,18 +55,18 @@ class PlatformDrain:
 class Sitting:
     """A stack that is up between `with` and its end.
 
-    folder: receives the logs. scratch: for what nobody reads later.
+    folder: receives the logs. on_end: is told how many cores others used meanwhile.
     """
 
     def __init__(
         self,
         folder: Path,
-        scratch: Path,
         *,
         workers: int = 1,
         settings: Mapping[str, str] = NO_SETTINGS,
+        on_end: Callable[[float], None],
     ) -> None:
-        self._scratch = scratch
+        self._on_end = on_end
         self._workers = workers
         self._settings = {**_SETTINGS, **settings}
         self._exits = ExitStack()
@@ -81,9 +82,10 @@ class Sitting:
             self.ledger = BenchLedger(self.loop, self.endpoints.database_url)
             exits.callback(self.ledger.close)
             self.generator = exits.enter_context(Generator(self.runtime.logs_dir() / "sender.log"))
+            if self._workers:
+                self.warm_up()
             self._exits = exits.pop_all()
-        if self._workers:
-            self.warm_up()
+        self._others = Others()
         return self
 
     def __exit__(
@@ -92,7 +94,8 @@ class Sitting:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._exits.close()
+        with self._exits:
+            self._on_end(self._others.cores())
 
     def scale(self, workers: int, warmup: Workload = SUM) -> None:
         """Run exactly so many workers, all of them warm."""

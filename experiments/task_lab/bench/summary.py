@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from task_lab.bench import findings
-from task_lab.bench.measurements import Checked, Cost, Line, Problem
+from task_lab.bench.measurements import Checked, Cost, Disturbed, Line, Problem
 from task_lab.bench.rows import Group, Row, Sense, judge
 from task_lab.check.verdict import Verdict
 from task_lab.store import SCHEMA
@@ -37,6 +37,9 @@ def summary_of(lines: Sequence[Line], groups: Sequence[Group]) -> dict[str, Any]
             for line in lines
             if isinstance(line, Problem)
         ],
+        "cores_of_others": {
+            line.stack: line.cores for line in lines if isinstance(line, Disturbed)
+        },
         "left_out": [group for group in Group if group not in groups],
     }
 
@@ -141,9 +144,17 @@ def summary_text(run: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     lines += ["", "| figure | value |", "|---|---|"]
     lines += [f"| `{f['name']}` | {value_text(f)} |" for f in summary["figures"]]
     lines += ["", f"{summary['tasks_checked']:,} tasks were accepted, and all of them succeeded."]
+    if summary["cores_of_others"]:
+        lines += ["", f"Cores that others used meanwhile: {others_text(summary)}."]
     if summary["left_out"]:
         lines.append(f"Not asked for: {', '.join(summary['left_out'])}.")
     return "\n".join(lines) + "\n"
+
+
+def others_text(summary: Mapping[str, Any]) -> str:
+    """`drain 0.02, classic 0.41`: how far each stack had the machine to itself."""
+    found = summary["cores_of_others"].items()
+    return ", ".join(f"{stack} {cores:.2f}" for stack, cores in found)
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from task_lab.bench.measurements import Checked, Line, Measurement, Problem
+from task_lab.bench.measurements import Checked, Disturbed, Line, Measurement, Problem
 from task_lab.bench.rows import TARGETS, Group
 
 GROUPS = {target.name: target.group for target in TARGETS}
@@ -72,4 +72,5 @@ def whole() -> list[Line]:
         *series("backlog_api_before_mb", 70, group=Group.BACKLOG),
         *series("backlog_api_beside_mb", 78, group=Group.BACKLOG),
         Checked(group=Group.DRAIN, what="drain", at=0.0, tasks=60_000),
+        Disturbed(stack="drain", cores=0.021),
     ]

@@ -118,3 +118,4 @@ def test_the_text_shows_the_verdict_its_reason_and_every_row() -> None:
     assert text.startswith("# bench: FAIL\n\nbecause\n")
     assert all(f"| `{target.name}` |" in text for target in TARGETS)
     assert "60,000 tasks were accepted" in text
+    assert "Cores that others used meanwhile: drain 0.02." in text
