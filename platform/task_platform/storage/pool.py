@@ -79,6 +79,17 @@ def _nobody_counts(_: float) -> None:
     return
 
 
+class _OwnConnection(asyncpg.Connection):
+    """A session that runs the platform's statements alone, which leave nothing behind to reset.
+
+    The driver's query for that is one more round trip for each statement: 6 % of the API's time,
+    and 15 µs of Postgres's.
+    """
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
 class Pool(asyncpg.Pool):
     """The driver's pool, and who wants to know how long its connections were waited for."""
 
@@ -91,12 +102,14 @@ async def open_pool(
     process: str,
     size: int | None = None,
     reserve: bool = False,
+    resets: bool = False,
     on_wait: Callable[[float], None] = _nobody_counts,
 ) -> Pool:
     """A pool of `size` connections. Raises DatabaseUnavailable when Postgres cannot be reached.
 
     reserve: open them all at once and keep them, so that whoever takes what Postgres has left does
         not take these.
+    resets: leave to nobody what another has set in a session: for statements that are not ours.
     on_wait: called with the seconds that each wait for a connection of it took.
     """
     size = size or settings.database_pool_size
@@ -129,7 +142,7 @@ async def open_pool(
             max_queries=50_000,
             setup=None,
             loop=None,
-            connection_class=asyncpg.Connection,
+            connection_class=asyncpg.Connection if resets else _OwnConnection,
             record_class=asyncpg.Record,
         )
     pool.on_wait = on_wait

@@ -115,7 +115,10 @@ class HandlerConnections:
                 raise LeaseLost("the worker has given its tasks back")
             if self._pool is None:
                 self._pool = await open_pool(
-                    self._settings, process="handlers", size=self._settings.handler_pool_size
+                    self._settings,
+                    process="handlers",
+                    size=self._settings.handler_pool_size,
+                    resets=True,
                 )
             return self._pool
 
