@@ -149,6 +149,8 @@ async def serving(
             access_log=False,
             log_config=None,
             server_header=False,
+            # Nobody's address is looked at, so nobody has to say whom he speaks for.
+            proxy_headers=False,
             timeout_graceful_shutdown=5,
         )
     )

@@ -15,6 +15,7 @@ from task_platform.api import problems
 from task_platform.api.announcements import Announcements
 from task_platform.api.answers import Answers
 from task_platform.api.edge import Edge
+from task_platform.api.front import Application
 from task_platform.api.group_commit import GroupCommit
 from task_platform.api.http_protocol import BoundedHttpProtocol
 from task_platform.api.routes import Routes
@@ -53,11 +54,15 @@ async def application(service: Service, pool: Pool) -> AsyncIterator[FastAPI]:
     commit = GroupCommit(pool, settings, metrics, announcements)
     handlers = HandlerRegistry.load(settings.handlers, builtin_types=settings.builtin_types)
     edge = Edge(handlers, settings.strict_types)
-    app = FastAPI(title="Task Platform", version=version("task-platform"), description=DESCRIPTION)
+    app = Application(
+        title="Task Platform", version=version("task-platform"), description=DESCRIPTION
+    )
     # Otherwise `/tasks/` answers with an empty redirect.
     app.router.redirect_slashes = False
     problems.install(app)
-    Routes(pool, commit, edge, settings, Answers(metrics)).install(app)
+    routes = Routes(pool, commit, edge, settings, Answers(metrics))
+    routes.install(app)
+    app.hot = ("POST", "/tasks", routes.post_task)
     app.router.routes.extend(service.ops_routes())
     announcing = asyncio.create_task(announcements.run())
     keeping = asyncio.create_task(announcements.keep_rows())

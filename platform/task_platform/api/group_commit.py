@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 
 from task_platform.api.announcements import Announcements
+from task_platform.api.deadlines import Deadlines
 from task_platform.batcher import Batcher
 from task_platform.domain.batching import BatchLimits, halves
 from task_platform.domain.task import NewTask
@@ -38,6 +39,7 @@ class GroupCommit:
             concurrency=settings.commit_concurrency,
             size_of=lambda task: len(task.payload),
         )
+        self._deadlines = Deadlines(settings.submit_timeout_s)
         self._batch_calls = asyncio.Semaphore(settings.commit_concurrency)
         self._waiting_in_batches = 0
         metrics.waiting.set_function(lambda: len(self._batcher) + self._waiting_in_batches)
@@ -45,11 +47,7 @@ class GroupCommit:
     async def submit(self, task: NewTask) -> Submitted:
         """Commit one submission. Raises Overloaded, DatabaseUnavailable, InvalidInput."""
         started = perf_counter()
-        try:
-            async with asyncio.timeout(self._settings.submit_timeout_s):
-                outcome = await self._batcher.add(task)
-        except TimeoutError:
-            raise Overloaded("not committed in time") from None
+        outcome = await self._deadlines.kept(self._batcher.add(task))
         self._metrics.submit_seconds.observe(perf_counter() - started)
         return outcome
 

@@ -29,6 +29,7 @@ from task_platform.api.http_head import (
     malformed,
     written_without_upgrade,
 )
+from task_platform.api.http_writes import GatheredTransport
 from task_platform.api.problems import MEDIA_TYPE, problem
 
 
@@ -78,6 +79,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", GatheredTransport(transport, self.loop))
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -91,8 +92,12 @@ def problem(
     return members
 
 
+@lru_cache(maxsize=1_024)
 def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC, always with microseconds. moment: in UTC."""
+    """RFC 3339 in UTC, always with microseconds. moment: in UTC.
+
+    Remembered: those who share a commit share their times.
+    """
     return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
@@ -132,16 +137,21 @@ def problem_response(members: dict[str, Any], **headers: str) -> Response:
     )
 
 
+def answer_to(error: Exception) -> Response:
+    """The HTTP answer to an error of ours, or to any other."""
+    if isinstance(error, KeyHeld):
+        expires = {EXPIRES_HEADER: timestamp(error.key_expires_at)}
+        return problem_response(problem_of(error), **expires)
+    return problem_response(problem_of(error))
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of the app with a problem."""
 
     @app.exception_handler(ClientError)
     @app.exception_handler(TransientError)
     async def on_our_error(_: Request, error: Exception) -> Response:
-        if isinstance(error, KeyHeld):
-            expires = {EXPIRES_HEADER: timestamp(error.key_expires_at)}
-            return problem_response(problem_of(error), **expires)
-        return problem_response(problem_of(error))
+        return answer_to(error)
 
     @app.exception_handler(RequestValidationError)
     async def on_bad_parameter(_: Request, error: RequestValidationError) -> Response:

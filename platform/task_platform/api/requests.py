@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from task_platform.errors import (
     BodyTooLarge,
@@ -42,26 +42,35 @@ class InvalidParameter(ClientError):
 
 async def read_json_body(request: Request, limit: int) -> bytes:
     """The body. Raises BodyTooLarge as soon as it is known to exceed the limit (bytes)."""
-    media_types = request.headers.getlist("content-type")
+    media_types = _values(request, b"content-type")
     if media_types != [_JSON] and not (len(media_types) == 1 and _is_json(media_types[0])):
         raise UnsupportedMediaType("send one Content-Type: application/json, in UTF-8")
-    codings = request.headers.getlist("content-encoding")
+    codings = _values(request, b"content-encoding")
     if any(coding.strip().lower() != "identity" for coding in codings):
         raise UnsupportedMediaType("send the body as it is, without a Content-Encoding")
-    announced = request.headers.get("content-length", "")
+    announced = next(iter(_values(request, b"content-length")), "")
     if announced.isdecimal() and int(announced[:20]) > limit:
         raise BodyTooLarge(f"a body may have {limit} bytes")
     chunks = []
     size = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise BodyTooLarge(f"a body may have {limit} bytes")
-            chunks.append(chunk)
-    except ClientDisconnect:
-        raise IncompleteRequest("the body ended before its announced end") from None
+    has_more = True
+    while has_more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise IncompleteRequest("the body ended before its announced end")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise BodyTooLarge(f"a body may have {limit} bytes")
+        chunks.append(chunk)
+        has_more = message.get("more_body", False)
     return b"".join(chunks)
+
+
+def _values(request: Request, name: bytes) -> list[str]:
+    """Every value of a header. name: in lower case, as the server hands them on."""
+    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
+    return [value.decode("latin-1") for key, value in headers if key == name]
 
 
 def _is_json(content_type: str) -> bool:
@@ -85,7 +94,7 @@ def refuse_other_parameters(request: Request, known: Collection[str]) -> None:
 
 def key_from_header(request: Request) -> str | None:
     """The key of the request's header, or None. Raises InvalidParameter."""
-    values = request.headers.getlist(KEY_HEADER)
+    values = _values(request, b"idempotency-key")
     if not values:
         return None
     if len(values) > 1:
