@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import replace as replaced
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
+from msgspec.structs import replace
 from task_platform import strict_json
 from task_platform.domain.task import ClaimedTask, NewTask
 from task_platform.handlers.registry import Handler, Lane
@@ -64,7 +65,7 @@ def assignment(task: ClaimedTask | None = None, **fields: Any) -> Assignment:
 
 def success(task: ClaimedTask, result: str = '{"sum":6}') -> Success:
     """The outcome of an attempt that succeeded."""
-    return Success(task, result, started_at=task.claimed_at, ended_at=task.claimed_at)
+    return Success(task, result, started_at=task.claimed_at, service_s=0.0)
 
 
 def failure(task: ClaimedTask, *, retry_in_s: float | None = None, **fields: Any) -> Failure:
@@ -91,7 +92,7 @@ def handler(task_type: str, function: Callable[..., Any], **fields: Any) -> Hand
         retry=None,
         takes_context=False,
     )
-    return replace(made, **fields)
+    return replaced(made, **fields)
 
 
 def some_ids(count: int) -> list[UUID]:

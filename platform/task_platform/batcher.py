@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from task_platform.domain.batching import BatchLimits, members_to_flush
@@ -39,7 +39,7 @@ class Batcher(Generic[M, R]):
         self._limits = limits
         self._concurrency = concurrency
         self._size_of = size_of
-        self._waiting: deque[tuple[M, int, asyncio.Future[R]]] = deque()
+        self._waiting: deque[tuple[M, int, asyncio.Future[R] | None]] = deque()
         self._waiting_bytes = 0
         self._flushing: set[asyncio.Task[None]] = set()
         self._age_timer: asyncio.TimerHandle | None = None
@@ -51,12 +51,21 @@ class Batcher(Generic[M, R]):
         if len(self._waiting) >= self._limits.max_backlog:
             raise Overloaded(f"{len(self._waiting)} are waiting already")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        size = self._size_of(member)
-        self._waiting.append((member, size, future))
-        self._waiting_bytes += size
-        self._settled.clear()
-        self._start_batches()
+        self._append([member], future)
         return future
+
+    def add_all(self, members: Iterable[M]) -> None:
+        """Queue members whose results nobody asks for, and however many wait."""
+        self._append(members, None)
+
+    def _append(self, members: Iterable[M], future: asyncio.Future[R] | None) -> None:
+        for member in members:
+            size = self._size_of(member)
+            self._waiting.append((member, size, future))
+            self._waiting_bytes += size
+        if self._waiting:
+            self._settled.clear()
+            self._start_batches()
 
     async def drain(self) -> None:
         """Return once everything that was added has been flushed."""
@@ -105,20 +114,20 @@ class Batcher(Generic[M, R]):
         except Exception as error:
             outcomes = [error] * len(batch)
         for (_, _, future), outcome in zip(batch, outcomes, strict=True):
-            if future.done():
+            if future is None or future.done():
                 continue
             if isinstance(outcome, Exception):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
 
-    def _cut_batch(self) -> list[tuple[M, int, asyncio.Future[R]]]:
+    def _cut_batch(self) -> list[tuple[M, int, asyncio.Future[R] | None]]:
         """Take the next batch off the backlog, without those whose callers have gone."""
-        candidates: list[tuple[M, int, asyncio.Future[R]]] = []
+        candidates: list[tuple[M, int, asyncio.Future[R] | None]] = []
         while self._waiting and len(candidates) < self._limits.max_count:
             entry = self._waiting.popleft()
             self._waiting_bytes -= entry[1]
-            if not entry[2].done():
+            if entry[2] is None or not entry[2].done():
                 candidates.append(entry)
         count = members_to_flush([size for _, size, _ in candidates], self._limits)
         for entry in reversed(candidates[count:]):

@@ -29,6 +29,8 @@ _NUL_ESCAPE = rb"\u0000"
 _decode = msgspec.json.Decoder().decode
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
 _encode = msgspec.json.Encoder().encode
+# What `json.dumps` would make anew for every result.
+_encode_result = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -89,7 +91,7 @@ def fingerprint(value: Any) -> bytes:
 def dump_result(value: Any) -> str:
     """JSON text of a handler's result. Raises InvalidResult saying what cannot be stored."""
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text = _encode_result(value)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidResult(f"the result is not JSON: {error}") from None

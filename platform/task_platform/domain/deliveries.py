@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
-MAX_PREFETCH = 500
+MAX_PREFETCH = 1_000
 # Deliveries unstarted for so long are more than a worker can use.
 SURPLUS_AFTER_S = 1.0
 _LONGEST_PAUSE_S = 30.0
@@ -41,7 +41,7 @@ class AckLedger:
         self._acked_beyond = 0
 
     def delivered(self, tag: int) -> None:
-        """Note a delivery; in whatever order they are noted."""
+        """Note the deliveries up to this tag; in whatever order they are noted."""
         self._highest = max(self._highest, tag)
 
     def finished(self, tag: int) -> None:
@@ -67,6 +67,11 @@ class AckLedger:
             self._note_beyond(tag)
         self._finished.clear()
         return Acks(upto, singles)
+
+    @property
+    def lowest_open(self) -> int:
+        """The lowest tag not yet handed out by `due`, delivered or not."""
+        return self._lowest_open
 
     @property
     def highest(self) -> int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,8 +19,7 @@ _RETRY_FROM, _RETRY_TO = sources(Event.FAILED_RETRYABLE), target(Event.FAILED_RE
 _DEAD_FROM, _DEAD_TO = sources(Event.EXHAUSTED), target(Event.EXHAUSTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Success:
+class Success(msgspec.Struct, frozen=True):
     """An attempt that succeeded. result: JSON text. Times are by the database's clock.
 
     is_committed: it is recorded already, in the handler's own transaction.
@@ -30,12 +28,15 @@ class Success:
     task: ClaimedTask
     result: str
     started_at: datetime
-    ended_at: datetime
+    service_s: float
     is_committed: bool = False
 
+    @property
+    def ended_at(self) -> datetime:
+        return self.started_at + timedelta(seconds=self.service_s)
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+
+class Failure(msgspec.Struct, frozen=True):
     """An attempt that did not.
 
     retry_in_s: seconds until the next attempt, or None when there will be none.

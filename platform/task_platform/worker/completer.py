@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 from uuid import UUID
 
 import structlog
@@ -68,9 +69,9 @@ class Completer:
             size_of=lambda finished: len(getattr(finished[1], "result", "")),
         )
 
-    def add(self, assignment: Assignment, outcome: Outcome | GivenBack) -> None:
-        """Take an outcome; it is committed within milliseconds while the database answers."""
-        self._batcher.add((assignment, outcome))
+    def add(self, finished: Iterable[Finished]) -> None:
+        """Take outcomes; they are committed within milliseconds while the database answers."""
+        self._batcher.add_all(finished)
 
     @property
     def waiting(self) -> int:
@@ -186,7 +187,8 @@ class Completer:
     def _count(self, batch: Sequence[Finished], kept: set[UUID]) -> None:
         metrics = self._metrics
         metrics.finish_batch_size.observe(len(batch))
-        succeeded: Counter[str] = Counter()
+        tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
+        now = monotonic()
         for assignment, outcome in batch:
             task = assignment.task
             if isinstance(outcome, GivenBack):
@@ -195,23 +197,38 @@ class Completer:
             if task.id not in kept:
                 metrics.lost_updates.inc()
                 continue
-            label = metrics.label(task.task_type)
-            ended_at = assignment.now()
-            metrics.queue_wait.labels(label).observe(_seconds(task.due_at, outcome.started_at))
-            match outcome:
-                case Success():
-                    succeeded[label] += 1
-                    metrics.service_time.labels(label).observe(
-                        _seconds(outcome.started_at, outcome.ended_at)
-                    )
-                    metrics.end_to_end.labels(label).observe(_seconds(task.created_at, ended_at))
-                case Failure(is_dead=True):
-                    metrics.failed.labels(label).inc()
-                    metrics.end_to_end.labels(label).observe(_seconds(task.created_at, ended_at))
-                case Failure():
-                    metrics.retried.labels(label).inc()
-        for label, count in succeeded.items():
-            metrics.processed.labels(label).inc(count)
+            tally = tallies[metrics.label(task.task_type)]
+            tally.queue_wait_s.append(_seconds(task.due_at, outcome.started_at))
+            if isinstance(outcome, Success):
+                tally.service_s.append(outcome.service_s)
+            elif outcome.is_dead:
+                tally.failed += 1
+            else:
+                tally.retried += 1
+                continue
+            since_claim_s = now - assignment.claimed_mono
+            tally.end_to_end_s.append(_seconds(task.created_at, task.claimed_at) + since_claim_s)
+        for label, tally in tallies.items():
+            metrics.queue_wait.labels(label).observe_all(tally.queue_wait_s)
+            metrics.service_time.labels(label).observe_all(tally.service_s)
+            metrics.end_to_end.labels(label).observe_all(tally.end_to_end_s)
+            metrics.processed.labels(label).inc(len(tally.service_s))
+            metrics.failed.labels(label).inc(tally.failed)
+            metrics.retried.labels(label).inc(tally.retried)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What became of the tasks of one type in one batch.
+
+    service_s: of those that succeeded. end_to_end_s: of those that are terminal.
+    """
+
+    queue_wait_s: list[float] = field(default_factory=list)
+    service_s: list[float] = field(default_factory=list)
+    end_to_end_s: list[float] = field(default_factory=list)
+    failed: int = 0
+    retried: int = 0
 
 
 def _closing(batch: Sequence[Finished]) -> list[int]:

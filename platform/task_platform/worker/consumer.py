@@ -85,7 +85,8 @@ class Consumer:
         self._outage = Outage("not consuming")
         self._lock = asyncio.Lock()
         self.arrived = asyncio.Event()
-        self._arrivals: dict[int, float] = {}
+        # Of each batch that came and is not acknowledged as a whole: its last tag, and when.
+        self._arrivals: deque[tuple[int, float]] = deque()
         metrics.in_flight.set_function(lambda: self._ledger.unacknowledged)
         metrics.oldest_delivery.set_function(self._oldest_age_s)
         metrics.prefetch.set(prefetch)
@@ -165,10 +166,11 @@ class Consumer:
             for delivery in (*deliveries, *unreadable):
                 if delivery.generation == self._generation:
                     self._ledger.finished(delivery.tag)
-                    self._arrivals.pop(delivery.tag, None)
             if channel is None:
                 return
             acks = self._ledger.due()
+            while self._arrivals and self._arrivals[0][0] < self._ledger.lowest_open:
+                self._arrivals.popleft()
             try:
                 await channel.acknowledge(acks.upto, acks.singles)
             except BrokerUnavailable:
@@ -245,9 +247,10 @@ class Consumer:
         if generation != self._generation:
             return
         self._last_delivery = now = monotonic()
+        last_tag = max(tag for tag, _ in messages)
+        self._ledger.delivered(last_tag)
+        self._arrivals.append((last_tag, now))
         for tag, body in messages:
-            self._ledger.delivered(tag)
-            self._arrivals[tag] = now
             try:
                 task_id = wire.decode_message(body)
             except wire.UnreadableMessage as error:
@@ -315,9 +318,7 @@ class Consumer:
                 await spare.close()
 
     def _oldest_age_s(self) -> float:
-        # In the order of their coming, so that the first is the oldest.
-        first = next(iter(self._arrivals.values()), None)
-        return 0.0 if first is None else monotonic() - first
+        return monotonic() - self._arrivals[0][1] if self._arrivals else 0.0
 
     def _begin_generation(self) -> None:
         self._generation += 1

@@ -9,7 +9,6 @@ import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -73,17 +72,12 @@ class Executor:
         """Threads that ran past their limit: they cannot be stopped, and keep their place."""
         return len(self._stuck)
 
-    def runs_inline(self, assignment: Assignment) -> bool:
-        """Whether `run_inline` may run it: no waiting is involved."""
-        if assignment.task.exhausted:
-            return True
-        handler = self._handlers.get(assignment.task.task_type)
-        return handler is None or handler.lane is Lane.INLINE
-
-    def run_inline(self, assignment: Assignment) -> Outcome:
-        """Run it now and return what became of it."""
+    def run_inline(self, assignment: Assignment) -> Outcome | None:
+        """Run it now and return what became of it; None where that involves waiting."""
         started = monotonic()
         handler = self._handlers.get(assignment.task.task_type)
+        if not (handler is None or handler.lane is Lane.INLINE or assignment.task.exhausted):
+            return None
         try:
             _refuse_exhausted(assignment)
             known = _known(handler, assignment)
@@ -194,7 +188,7 @@ class Executor:
                 task=task,
                 result=report.result,
                 started_at=assignment.at(started),
-                ended_at=assignment.now(),
+                service_s=monotonic() - started,
             )
         retry_in_s = None
         if report.may_retry and has_attempts_left(task.attempt, task.max_retries):
@@ -244,7 +238,7 @@ async def _completed(assignment: Assignment, success: Success, effects: LoopEffe
         raise asyncio.CancelledError
     assignment.is_completing = True
     await effects.complete(success)
-    return replace(success, is_committed=True)
+    return msgspec.structs.replace(success, is_committed=True)
 
 
 def _arguments(

@@ -93,7 +93,7 @@ class Redistribution:
         # The burst is over. Asking for less comes first, or the same deliveries would come back.
         self._pace.forget()
         for assignment in self._slots.take_last(too_much.claimed):
-            self._completer.add(assignment, GivenBack())
+            self._completer.add([(assignment, GivenBack())])
         deliveries = self._consumer.take_last(too_much.delivered, since=since)
         deliveries += self._intake.take_set_aside(too_much.set_aside)
         if deliveries:

@@ -155,8 +155,9 @@ class Intake:
         self._to_isolate.extend(
             _SetAside(first[task_id], losses) for task_id, losses in claim.must_be_alone.items()
         )
-        kept = {assignment.delivery for assignment in assignments}.union(set_aside)
-        return Taken(assignments, [delivery for delivery in deliveries if delivery not in kept])
+        kept = {id(assignment.delivery) for assignment in assignments}
+        kept.update(map(id, set_aside))
+        return Taken(assignments, [each for each in deliveries if id(each) not in kept])
 
     async def _claimed(self, ids: Collection[UUID], *, alone: bool, in_company: bool) -> Claim:
         """The answer to a claim, however long it takes."""

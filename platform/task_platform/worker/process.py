@@ -18,9 +18,9 @@ from task_platform.metrics import WorkerMetrics
 from task_platform.service import Service, cancelled, database_when_current
 from task_platform.storage.pool import Pool, close_pool
 from task_platform.storage.transactions import HandlerConnections
-from task_platform.worker.completer import Completer
+from task_platform.worker.completer import Completer, Finished
 from task_platform.worker.consumer import Consumer
-from task_platform.worker.executor import Executor, Outcome
+from task_platform.worker.executor import Executor
 from task_platform.worker.give_back import Redistribution
 from task_platform.worker.intake import Intake, Taken
 from task_platform.worker.isolation import Isolation
@@ -72,6 +72,7 @@ class Worker:
         self._concurrency = settings.worker_concurrency
         self._pace = Pace(self._concurrency)
         self._letting_go: set[asyncio.Task[None]] = set()
+        self._claiming: asyncio.Task[Taken] | None = None
         metrics = WorkerMetrics(service.registry, handlers.task_types)
         self._consumer = Consumer(
             settings,
@@ -155,36 +156,65 @@ class Worker:
             self._slots.changed.set()
             await asyncio.wait({working}, timeout=self._settings.lease_s)
             await cancelled(working)
+            if self._claiming is not None:
+                await cancelled(self._claiming)
             await self._drain()
             for task in (renewing, consuming):
                 await cancelled(task)
 
     async def _work(self) -> None:
+        """Claim and run, batch after batch.
+
+        The next claim is on its way while the tasks of one run: the database works meanwhile.
+        """
         stopping = self._service.stopping
-        while not stopping.is_set():
+        while self._claiming is not None or not stopping.is_set():
             self._slots.changed.clear()
-            if self._intake.has_isolated:
-                await self._isolation.run_next()
+            if self._claiming is None:
+                if self._intake.has_isolated:
+                    await self._isolation.run_next()
+                    continue
+                await self._consumer.arrived.wait()
+                if self._room() == 0:
+                    await self._slots.changed.wait()
+                elif self._completer.waiting >= MAX_WAITING_OUTCOMES:
+                    await self._completer.drain()
+                else:
+                    self._claim_next()
                 continue
-            await self._consumer.arrived.wait()
-            # Slots that stuck threads hold will not come free: nothing is claimed for them. What
-            # runs inline needs none.
-            room = claim_room(max(1, self._slots.usable), self._pace.per_s, self._slots.in_line)
-            if room == 0:
-                await self._slots.changed.wait()
-            elif self._completer.waiting >= MAX_WAITING_OUTCOMES:
-                await self._completer.drain()
-            elif not stopping.is_set():
-                await self._take_up(await self._intake.claim_batch(room))
+            # What was claimed must not get lost with whoever waits for it.
+            taken = await asyncio.shield(self._claiming)
+            self._claiming = None
+            if not self._intake.has_isolated and self._consumer.arrived.is_set():
+                self._claim_next(beside=len(taken.assignments))
+                # It leaves now, not when these tasks have run.
+                await asyncio.sleep(0)
+            await self._take_up(taken)
+
+    def _claim_next(self, *, beside: int = 0) -> None:
+        """Begin to claim, if there is room beside so many that were claimed just now."""
+        room = self._room() - beside
+        has_outcomes_to_spare = self._completer.waiting < MAX_WAITING_OUTCOMES
+        if room > 0 and has_outcomes_to_spare and not self._service.stopping.is_set():
+            self._claiming = asyncio.create_task(self._intake.claim_batch(room))
+
+    def _room(self) -> int:
+        """How many more tasks may be claimed now."""
+        # Slots that stuck threads hold will not come free: nothing is claimed for them. What runs
+        # inline needs none.
+        return claim_room(max(1, self._slots.usable), self._pace.per_s, self._slots.in_line)
 
     async def _take_up(self, taken: Taken) -> None:
         """Run what needs no waiting now, line up the rest, let go what is not ours."""
+        finished: list[Finished] = []
         to_wait = []
         for assignment in taken.assignments:
-            if self._executor.runs_inline(assignment):
-                self._finish(assignment, self._executor.run_inline(assignment))
-            else:
+            outcome = self._executor.run_inline(assignment)
+            if outcome is None:
                 to_wait.append(assignment)
+            else:
+                finished.append((assignment, outcome))
+        self._finish(*finished)
         self._slots.line_up(to_wait)
         await self._intake.let_go(taken.unclaimable)
         await asyncio.sleep(0)
@@ -200,9 +230,9 @@ class Worker:
                 wanted = 1
             await self._consumer.set_prefetch(wanted)
 
-    def _finish(self, assignment: Assignment, outcome: Outcome) -> None:
-        self._completer.add(assignment, outcome)
-        self._pace.count(1)
+    def _finish(self, *finished: Finished) -> None:
+        self._completer.add(finished)
+        self._pace.count(len(finished))
 
     def _fill_slots(self) -> None:
         self._slots.fill()
@@ -232,8 +262,8 @@ class Worker:
         before this process will have.
         """
         self._intake.close()
-        for assignment in self._slots.take_last(self._slots.in_line):
-            self._completer.add(assignment, GivenBack())
+        unstarted = self._slots.take_last(self._slots.in_line)
+        self._completer.add((assignment, GivenBack()) for assignment in unstarted)
         interrupted = await self._slots.interrupt(
             grace_s=self._settings.drain_grace_s, end_within_s=INTERRUPTED_END_S
         )
@@ -241,7 +271,7 @@ class Worker:
         for assignment in interrupted:
             may_go_on = assignment in self._slots.running or self._executor.outlives(assignment)
             after_s = self._settings.final_scrape_wait_s + _EXIT_S if may_go_on else 0.0
-            self._completer.add(assignment, GivenBack(after_s))
+            self._completer.add([(assignment, GivenBack(after_s))])
         try:
             async with asyncio.timeout(self._settings.lease_s):
                 await self._completer.drain()

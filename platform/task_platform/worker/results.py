@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from task_platform import strict_json
 from task_platform.domain.retry import delay_asked_for
@@ -14,8 +15,7 @@ from task_platform.errors import InvalidResult, NonRetryable, RetryAfter, Worker
 from task_platform.scrub import describe, scrub
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What a handler did, as text: `result` is JSON, or None and the rest says why.
 
     retry_after_s: the delay that it asked for.

@@ -25,7 +25,7 @@ class Slots:
 
     A thread that ran past its limit keeps its slot: it is still at work.
 
-    done: called with an assignment that ended, and its outcome.
+    done: called with an assignment that ended and its outcome, as a pair.
     broken: called with an assignment that ended without one, through no fault of its handler.
     """
 
@@ -34,7 +34,7 @@ class Slots:
         executor: Executor,
         concurrency: int,
         *,
-        done: Callable[[Assignment, Outcome], None],
+        done: Callable[[tuple[Assignment, Outcome]], None],
         broken: Callable[[Assignment], None],
     ) -> None:
         self._executor = executor
@@ -160,7 +160,7 @@ class Slots:
             outcome = await self._executor.run(assignment)
             self._longest_s = max(self._longest_s, monotonic() - began)
             if assignment.is_completing or not assignment.is_withdrawn:
-                self._done(assignment, outcome)
+                self._done((assignment, outcome))
         except Exception as error:
             log.error("no outcome", task_id=str(assignment.task.id), exc_info=error)
             self._broken(assignment)

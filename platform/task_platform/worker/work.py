@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from time import monotonic
 from uuid import UUID
 
+from msgspec import Struct
+
 from task_platform.domain.task import ClaimedTask
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """A message in this worker's hands.
 
     generation: the channel it came by; its tag means nothing on any other.

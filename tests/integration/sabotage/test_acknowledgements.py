@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from aiormq.abc import DeliveredMessage
+from task_platform.broker.links import Deliveries
 from task_platform.domain.deliveries import AckLedger, Acks
 from task_platform.handlers.registry import Lane
 from task_platform.settings import Settings
@@ -100,13 +100,14 @@ async def _never(_intake: Intake, _room: int) -> list[Any]:
 def _acknowledge_on_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
     receive = Consumer._receive
 
-    def receive_and_acknowledge(
-        consumer: Consumer, message: DeliveredMessage, generation: int
-    ) -> None:
-        receive(consumer, message, generation)
-        acks.append(
-            asyncio.ensure_future(message.channel.basic_ack(message.delivery_tag or 0, wait=False))
-        )
+    async def acknowledge(consumer: Consumer, tags: list[int]) -> None:
+        while consumer._channel is None:
+            await asyncio.sleep(0)
+        await consumer._channel.acknowledge(None, tags)
+
+    def receive_and_acknowledge(consumer: Consumer, messages: Deliveries, generation: int) -> None:
+        receive(consumer, messages, generation)
+        acks.append(asyncio.ensure_future(acknowledge(consumer, [tag for tag, _ in messages])))
 
     acks: list[asyncio.Future[None]] = []
     monkeypatch.setattr(Consumer, "_receive", receive_and_acknowledge)

@@ -161,3 +161,26 @@ async def test_a_full_batch_never_waits_for_its_age(recorder: Recorder, members:
     async with asyncio.timeout(1):
         await asyncio.gather(*(batcher.add(member) for member in members))
     assert recorder.batches == [members]
+
+
+async def test_members_added_together_are_flushed_in_order_and_nobody_need_ask() -> None:
+    flushed: list[int] = []
+
+    async def flush(members: Sequence[int]) -> Sequence[None]:
+        flushed.extend(members)
+        return [None] * len(members)
+
+    batcher: Batcher[int, None] = Batcher(flush, BatchLimits(max_count=3, max_backlog=1))
+    batcher.add_all(range(10))
+    await batcher.drain()
+    assert flushed == list(range(10))
+
+
+async def test_nothing_added_is_nothing_to_wait_for() -> None:
+    async def flush(members: Sequence[int]) -> Sequence[None]:
+        raise AssertionError(members)
+
+    batcher: Batcher[int, None] = Batcher(flush, BatchLimits())
+    batcher.add_all([])
+    async with asyncio.timeout(1):
+        await batcher.drain()

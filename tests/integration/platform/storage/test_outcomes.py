@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from task_platform.domain.task import ClaimedTask
 from task_platform.errors import BadData
 from task_platform.storage.claims import bury_rowless

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from task_platform.errors import BadData, KeyReused, TaskPruned
 from task_platform.settings import Settings
 from task_platform.storage.outcomes import finish_succeeded

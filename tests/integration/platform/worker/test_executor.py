@@ -99,9 +99,7 @@ async def execute(processes: Any) -> AsyncIterator[Any]:
         made.append(executor)
         task = assignment(task_type="t", payload=msgspec.json.encode(payload).decode(), **fields)
         async with asyncio.timeout(20):
-            if executor.runs_inline(task):
-                return executor.run_inline(task)
-            return await executor.run(task)
+            return executor.run_inline(task) or await executor.run(task)
 
     yield run
     for executor in made:
@@ -349,7 +347,7 @@ async def test_code_that_cannot_wait_for_the_database_is_told_so(
     try:
         for call in ("once('a', list)", "transaction()", "connection()"):
             task = assignment(task_type="t", payload=f'"context.{call}"')
-            outcome = executor.run_inline(task) if lane is Lane.INLINE else await executor.run(task)
+            outcome = executor.run_inline(task) or await executor.run(task)
             assert isinstance(outcome, Failure)
             assert (outcome.error_type, outcome.is_dead) == ("NonRetryable", True)
             assert f"context.{call.partition('(')[0]}" in outcome.message
