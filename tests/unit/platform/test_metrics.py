@@ -6,9 +6,14 @@ from importlib.metadata import version
 from math import nan
 from socket import gethostname
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from task_platform.metrics import (
+    SECONDS,
     ApiMetrics,
+    BatchHistogram,
     BrokerMetrics,
     LateGauge,
     RelayMetrics,
@@ -106,3 +111,24 @@ def test_the_relay_tells_no_backlog_and_no_ledger_before_it_has_counted() -> Non
     assert not [name for name in samples if "backlog" in name or "ledger" in name]
     assert registry.get_sample_value("broker_publisher_blocked") == 0
     assert registry.get_sample_value("relay_loop_errors_total", {"loop": "census"}) == 0
+
+
+@given(st.lists(st.floats(min_value=0, max_value=400) | st.sampled_from(SECONDS), max_size=50))
+def test_a_batch_is_observed_as_its_values_would_be_one_by_one(values: list[float]) -> None:
+    registries = new_registry(), new_registry()
+    one_by_one, at_once = (
+        BatchHistogram("x", "x", buckets=SECONDS, registry=registry) for registry in registries
+    )
+    for value in values:
+        one_by_one.observe(value)
+    at_once.observe_all(values)
+    wanted, seen = (
+        {
+            (sample.name, *sample.labels.items()): sample.value
+            for family in registry.collect()
+            for sample in family.samples
+            if family.name == "x"
+        }
+        for registry in registries
+    )
+    assert seen == pytest.approx(wanted)

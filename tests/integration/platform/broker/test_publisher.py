@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
+from typing import Any, Literal
 from uuid import uuid4
 
 import pytest
@@ -16,10 +17,16 @@ from ....link import linked_broker
 from ..processes import delete_queue, until, until_messages
 
 
+@pytest.fixture(params=["batched", "aiormq"])
+def driver(request: pytest.FixtureRequest) -> Any:
+    """Both promise the same."""
+    return request.param
+
+
 @pytest.fixture
-def settings(amqp_url: str) -> Settings:
+def settings(amqp_url: str, driver: Literal["batched", "aiormq"]) -> Settings:
     """Settings without a database."""
-    return Settings(amqp_url=amqp_url, publish_timeout_s=1)
+    return Settings(amqp_url=amqp_url, broker_driver=driver, publish_timeout_s=1)
 
 
 async def test_what_is_confirmed_is_on_the_queue(settings: Settings) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from task_platform.metrics import RelayMetrics, new_registry
@@ -11,6 +13,7 @@ from task_platform.relay.census import Census
 from task_platform.settings import Settings
 from task_platform.storage.outcomes import finish_succeeded
 from task_platform.storage.pool import Pool, open_pool
+from task_platform.storage.queries import sql
 
 from ....factories import success
 from .steps import claim, submitted_ids
@@ -34,6 +37,25 @@ async def _claim_and_finish(pool: Pool) -> None:
         await finish_succeeded(
             pool, [success(task) for task in answer.tasks], closed_claims=[answer.claim_id or 0]
         )
+
+
+async def test_the_cost_of_a_claim_grows_with_its_tasks_and_no_faster(
+    one_connection: Pool,
+) -> None:
+    ids = await submitted_ids(one_connection, 250)
+    arguments = (ids, ["QUEUED"], "PROCESSING", "w", 10.0, False, False)
+    plan = await one_connection.fetchval(
+        "explain (analyze, format json) " + sql("claim_tasks"), *arguments
+    )
+    nodes = list(_nodes(json.loads(plan)[0]["Plan"]))
+    assert max(node["Actual Rows"] * node["Actual Loops"] for node in nodes) <= len(ids)
+    assert sum(node.get("Rows Removed by Join Filter", 0) for node in nodes) == 0
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from _nodes(inner)
 
 
 async def _whole_table_reads(pool: Pool) -> int:

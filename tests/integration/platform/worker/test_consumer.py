@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any, Literal
 from uuid import UUID
 
 import pytest
@@ -21,10 +22,16 @@ from ....link import linked_broker
 from ..processes import announce, delete_queue, send, until, until_messages
 
 
+@pytest.fixture(params=["batched", "aiormq"])
+def driver(request: pytest.FixtureRequest) -> Any:
+    """Both promise the same."""
+    return request.param
+
+
 @pytest.fixture
-def settings(amqp_url: str) -> Settings:
+def settings(amqp_url: str, driver: Literal["batched", "aiormq"]) -> Settings:
     """Settings without a database."""
-    return Settings(amqp_url=amqp_url)
+    return Settings(amqp_url=amqp_url, broker_driver=driver)
 
 
 @asynccontextmanager
