@@ -79,7 +79,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.transport = cast("asyncio.Transport", GatheredTransport(transport, self.loop))
+        self._gathered = GatheredTransport(transport, self.loop)
+        self.transport = cast("asyncio.Transport", self._gathered)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -112,6 +113,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more; True when it may still wait for an answer."""
+        # The loop may close the connection as soon as this returns.
+        self._gathered.flush()
         if not self._is_refused:
             if self._receiving is not _Receiving.NOTHING:
                 detail = "the request ended before its announced end"

@@ -21,17 +21,17 @@ class GatheredTransport:
     def write(self, data: bytes) -> None:
         """Send it with the end of this turn."""
         if not self._waiting:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._waiting.append(data)
 
     def write_eof(self) -> None:
         """Send what waits, and that nothing more will come."""
-        self._flush()
+        self.flush()
         self._transport.write_eof()
 
     def close(self) -> None:
         """Send what waits, then close."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def is_closing(self) -> bool:
@@ -41,7 +41,8 @@ class GatheredTransport:
         """What the transport knows of its connection."""
         return self._transport.get_extra_info(name, default)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what waits."""
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             if not self._transport.is_closing():

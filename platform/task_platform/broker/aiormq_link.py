@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 from aiormq.abc import AbstractConnection, DeliveredMessage
 from aiormq.channel import Channel as AiormqNative
-from aiormq.exceptions import DeliveryError
+from aiormq.exceptions import PublishError
 from pamqp.commands import Basic
 
 from task_platform import wire
 from task_platform.broker import client
-from task_platform.broker.links import Deliveries, LinkLost, Publication, Unroutable
+from task_platform.broker.links import Deliveries, LinkLost, Publication, QueueDepth, Unroutable
 from task_platform.broker.topology import Queue
 from task_platform.errors import BrokerUnavailable
 from task_platform.settings import Settings
@@ -52,6 +52,8 @@ class AiormqChannel:
 
     def __init__(self, native: AiormqNative) -> None:
         self._native = native
+        self._on_cancel: Callable[[], None] = lambda: None
+        native.on_consumer_cancel_callbacks.add(lambda _: self._on_cancel())
 
     @property
     def is_closed(self) -> bool:
@@ -70,10 +72,9 @@ class AiormqChannel:
         """Make sure that a queue exists. Raises ConfigurationError when it has other settings."""
         await client.declare(self._native, [queue])
 
-    async def depth(self, queue: str) -> tuple[int, int]:
-        """Messages ready and consumers. A missing queue closes the channel."""
-        depth = await client.queue_depth(self._native, queue)
-        return depth.ready, depth.consumers
+    async def depth(self, queue: str) -> QueueDepth:
+        """What is ready, and who consumes. A missing queue closes the channel."""
+        return await client.queue_depth(self._native, queue)
 
     async def publish(
         self, publication: Publication, queue: str, bodies: Sequence[bytes], *, mandatory: bool
@@ -95,7 +96,7 @@ class AiormqChannel:
             return_exceptions=True,
         )
         failed = next((outcome for outcome in outcomes if outcome is not None), None)
-        if isinstance(failed, DeliveryError):
+        if isinstance(failed, PublishError):
             publication.problem = Unroutable("the queue is not there")
         elif failed is not None:
             publication.problem = BrokerUnavailable(f"{type(failed).__name__}: {failed}")
@@ -107,19 +108,23 @@ class AiormqChannel:
                 await self._native.basic_qos(prefetch_count=count)
 
     async def consume(
-        self, queue: str, on_deliveries: Callable[[Deliveries], None], on_cancel: Callable[[], None]
-    ) -> str:
-        """Begin to consume; the consumer's tag. on_cancel: the broker took the consumer away."""
+        self,
+        queue: str,
+        consumer_tag: str,
+        *,
+        on_deliveries: Callable[[Deliveries], None],
+        on_cancel: Callable[[], None],
+    ) -> None:
+        """Begin to consume, under a tag of one's own."""
 
         async def on_message(message: DeliveredMessage) -> None:
             if message.delivery_tag is not None:
                 on_deliveries([(message.delivery_tag, message.body)])
 
-        self._native.on_consumer_cancel_callbacks.add(lambda _: on_cancel())
+        self._on_cancel = on_cancel
         with client.translated_errors():
             async with asyncio.timeout(client.CONNECT_TIMEOUT_S):
-                answer = await self._native.basic_consume(queue, on_message)
-        return answer.consumer_tag or ""
+                await self._native.basic_consume(queue, on_message, consumer_tag=consumer_tag)
 
     async def cancel(self, consumer_tag: str) -> None:
         """Take no more; what was delivered may still be acknowledged."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aiormq
@@ -18,6 +17,7 @@ from aiormq.abc import AbstractChannel, AbstractConnection
 from aiormq.channel import Channel
 from yarl import URL
 
+from task_platform.broker.links import QueueDepth
 from task_platform.broker.topology import Queue, queues
 from task_platform.errors import BrokerUnavailable, ConfigurationError
 from task_platform.settings import Settings
@@ -38,14 +38,6 @@ class _Connection(aiormq.Connection):
         """Whether the server has said that it reads nothing from here for now."""
         unblocked: asyncio.Event = getattr(self, "_Connection__connection_unblocked")  # noqa: B009
         return self.connected.is_set() and not unblocked.is_set()
-
-
-@dataclass(frozen=True, slots=True)
-class QueueDepth:
-    """What a passive declare tells: messages ready, consumers attached."""
-
-    ready: int
-    consumers: int
 
 
 @contextmanager

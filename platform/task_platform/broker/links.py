@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from task_platform.broker.topology import Queue, queues
@@ -16,6 +17,14 @@ from task_platform.settings import Settings
 
 # The tag and the body of each message, in the order of their coming.
 Deliveries = Sequence[tuple[int, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """What a passive declare tells: messages ready, consumers attached."""
+
+    ready: int
+    consumers: int
 
 
 class LinkLost(BrokerUnavailable):
@@ -31,20 +40,14 @@ class Unroutable(BrokerUnavailable):
 
 
 class Publication:
-    """A batch on its way. `confirmed` may be read at any time, also after a failure.
+    """A batch on its way, to be read at any time, also after a failure.
 
-    problem: why a message was not taken, once that is known of one.
+    confirmed: places in the batch. problem: why a message was not taken, once that is known of one.
     """
 
-    def __init__(self, messages: int) -> None:
+    def __init__(self) -> None:
         self.confirmed: set[int] = set()
         self.problem: BrokerUnavailable | None = None
-        self.messages = messages
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every message of it is confirmed."""
-        return len(self.confirmed) == self.messages
 
 
 class Channel(Protocol):
@@ -59,8 +62,8 @@ class Channel(Protocol):
     async def declare(self, queue: Queue) -> None:
         """Make sure that a queue exists. Raises ConfigurationError when it has other settings."""
 
-    async def depth(self, queue: str) -> tuple[int, int]:
-        """Messages ready and consumers. A missing queue closes the channel."""
+    async def depth(self, queue: str) -> QueueDepth:
+        """What is ready, and who consumes. A missing queue closes the channel."""
 
     async def publish(
         self, publication: Publication, queue: str, bodies: Sequence[bytes], *, mandatory: bool
@@ -75,9 +78,17 @@ class Channel(Protocol):
         """How many deliveries the consumers that begin from now on may have open."""
 
     async def consume(
-        self, queue: str, on_deliveries: Callable[[Deliveries], None], on_cancel: Callable[[], None]
-    ) -> str:
-        """Begin to consume; the consumer's tag. on_cancel: the broker took the consumer away."""
+        self,
+        queue: str,
+        consumer_tag: str,
+        *,
+        on_deliveries: Callable[[Deliveries], None],
+        on_cancel: Callable[[], None],
+    ) -> None:
+        """Begin to consume, under a tag of one's own.
+
+        on_cancel: the broker took the consumer away.
+        """
 
     async def cancel(self, consumer_tag: str) -> None:
         """Take no more; what was delivered may still be acknowledged."""

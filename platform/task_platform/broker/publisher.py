@@ -104,7 +104,7 @@ class Publisher:
         self, queue: str, task_ids: Sequence[UUID], *, mandatory: bool = True
     ) -> set[UUID]:
         bodies = [wire.encode_message(task_id) for task_id in task_ids]
-        publication = Publication(len(bodies))
+        publication = Publication()
         problem: BaseException | None = None
         try:
             async with self._lock:
@@ -122,7 +122,7 @@ class Publisher:
         except TimeoutError:
             problem = TimeoutError("no confirm in time")
             self._must_confirm = True
-            if self.is_blocked:
+            if self._link is not None and self._link.is_blocked:
                 self._blocked_until = monotonic() + _STILL_BLOCKED_S
         if problem is not None:
             # Returned (the queue is gone), refused, late, or the channel died: begin anew, which

@@ -112,7 +112,7 @@ def wanted_prefetch(concurrency: int, completions_per_s: float) -> int:
     """Deliveries a worker should hold: enough for a quarter of a second at its recent pace.
 
     Never fewer than two rounds of its own concurrency (so no slot waits for the network), never
-    more than 500 (so that a burst is shared with workers that join later). Rounded up to a
+    more than MAX_PREFETCH (so that a burst is shared with workers that join later). Rounded up to a
     doubling of the minimum, because every change means consuming again.
     """
     wanted = 2 * concurrency

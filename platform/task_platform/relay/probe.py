@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from aiormq.channel import Channel
 
 from task_platform.broker import client
-from task_platform.broker.client import QueueDepth
+from task_platform.broker.links import QueueDepth
 from task_platform.errors import BrokerUnavailable
 from task_platform.settings import Settings
 

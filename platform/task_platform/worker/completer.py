@@ -63,7 +63,7 @@ class Completer:
         self._leases = leases
         self._batcher: Batcher[Finished, None] = Batcher(
             self._flush,
-            BatchLimits(max_count=250, max_bytes=4_000_000, max_backlog=100_000),
+            BatchLimits(max_count=250, max_bytes=4_000_000),
             # One commit at a time: a claim may only be closed once all its members are durable.
             concurrency=1,
             size_of=lambda finished: len(getattr(finished[1], "result", "")),

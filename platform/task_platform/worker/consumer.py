@@ -19,8 +19,7 @@ import structlog
 
 from task_platform import wire
 from task_platform.broker import links, topology
-from task_platform.broker.client import QueueDepth
-from task_platform.broker.links import Channel, Deliveries, Link
+from task_platform.broker.links import Channel, Deliveries, Link, QueueDepth
 from task_platform.domain.deliveries import AckLedger
 from task_platform.errors import BrokerUnavailable, ConfigurationError
 from task_platform.logs import Outage
@@ -77,6 +76,7 @@ class Consumer:
         self._inbox: deque[Delivery] = deque()
         self._unreadable: list[Delivery] = []
         self._channel: Channel | None = None
+        self._consumers = 0
         self._consumer_tag = ""
         self._is_cancelled = asyncio.Event()
         self._loss: ConsumerLost | None = None
@@ -138,10 +138,10 @@ class Consumer:
         if channel is None:
             return None
         try:
-            ready, consumers = await channel.depth(topology.TASKS)
+            depth = await channel.depth(topology.TASKS)
         except BrokerUnavailable:
             return None
-        return QueueDepth(ready, consumers - self._lingering())
+        return QueueDepth(depth.ready, depth.consumers - self._lingering())
 
     def _lingering(self) -> int:
         """How many consumers of before a change the broker still counts.
@@ -232,8 +232,15 @@ class Consumer:
                 self._is_cancelled.set()
 
         await channel.prefetch(self._prefetch)
-        self._consumer_tag = await channel.consume(
-            topology.TASKS, lambda messages: self._receive(messages, generation), on_cancel
+        # Of our own, and known before the broker knows of it: whoever is interrupted while it
+        # answers can still cancel the right one.
+        self._consumers += 1
+        self._consumer_tag = f"worker-{self._consumers}"
+        await channel.consume(
+            topology.TASKS,
+            self._consumer_tag,
+            on_deliveries=lambda messages: self._receive(messages, generation),
+            on_cancel=on_cancel,
         )
 
     async def _consume_anew(self, channel: Channel) -> None:
@@ -250,6 +257,8 @@ class Consumer:
         last_tag = max(tag for tag, _ in messages)
         self._ledger.delivered(last_tag)
         self._arrivals.append((last_tag, now))
+        if len(self._arrivals) > 2 * self._prefetch:
+            self._forget_arrivals()
         for tag, body in messages:
             try:
                 task_id = wire.decode_message(body)
@@ -279,14 +288,14 @@ class Consumer:
                 async with asyncio.timeout(PROBE_TIMEOUT_S):
                     if probe is None or probe.is_closed:
                         probe = await link.open_channel(confirms=False)
-                    _, consumers = await probe.depth(topology.TASKS)
+                    depth = await probe.depth(topology.TASKS)
             except TimeoutError:
                 raise ConsumerLost("silent", "the broker does not answer") from None
             except BrokerUnavailable as error:
                 raise ConsumerLost("forgotten", str(error)) from error
             answered_at, questions = monotonic(), questions + 1
             if not self._is_stopped:
-                if consumers == 0:
+                if depth.consumers == 0:
                     raise ConsumerLost("forgotten", "the queue does not know this consumer")
                 if questions % RENEW_EVERY == 0:
                     await self._renew(link)
@@ -319,6 +328,15 @@ class Consumer:
 
     def _oldest_age_s(self) -> float:
         return monotonic() - self._arrivals[0][1] if self._arrivals else 0.0
+
+    def _forget_arrivals(self) -> None:
+        """Forget batches of which all is acknowledged, behind one task that goes on and on."""
+        tags = [0, *(tag for tag, _ in self._arrivals)]
+        self._arrivals = deque(
+            arrival
+            for before, arrival in zip(tags, self._arrivals, strict=False)
+            if self._ledger.has_open(before, arrival[0])
+        )
 
     def _begin_generation(self) -> None:
         self._generation += 1

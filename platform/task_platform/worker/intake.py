@@ -141,10 +141,9 @@ class Intake:
         # One task may be announced twice; its first delivery speaks for it.
         first = {delivery.task_id: delivery for delivery in reversed(deliveries)}
         started = perf_counter()
-        claim = await self._claimed(first, alone=alone, in_company=in_company)
-        claimed_mono = monotonic()
+        claim, claimed_mono = await self._claimed(first, alone=alone, in_company=in_company)
         self._metrics.claim_seconds.observe(perf_counter() - started)
-        in_hand = ClaimInHand(claim.claim_id or 0, len(claim.tasks))
+        in_hand = ClaimInHand(claim.claim_id or 0, len(claim.tasks), claimed_mono)
         assignments = [
             Assignment(task, in_hand, first[task.id], claimed_mono) for task in claim.tasks
         ]
@@ -159,12 +158,18 @@ class Intake:
         kept.update(map(id, set_aside))
         return Taken(assignments, [each for each in deliveries if id(each) not in kept])
 
-    async def _claimed(self, ids: Collection[UUID], *, alone: bool, in_company: bool) -> Claim:
-        """The answer to a claim, however long it takes."""
+    async def _claimed(
+        self, ids: Collection[UUID], *, alone: bool, in_company: bool
+    ) -> tuple[Claim, float]:
+        """The answer to a claim, however long it takes, and when it was asked for (monotonic).
+
+        When it is read may be much later: other tasks run while it is on its way.
+        """
         tries = 0
+        asked_mono = 0.0
 
         async def claimed() -> Claim:
-            nonlocal tries
+            nonlocal tries, asked_mono
             tries += 1
             if tries > 1:
                 # The claim may have been committed and only its answer lost. Nobody would work on
@@ -173,6 +178,7 @@ class Intake:
                     self._pool, owner=self._worker, known_claims=self._leases.known()
                 )
                 self._metrics.given_back.inc(len(unknown))
+            asked_mono = monotonic()
             return await claim_tasks(
                 self._pool,
                 ids,
@@ -182,7 +188,7 @@ class Intake:
                 in_company=in_company,
             )
 
-        return await until_available(claimed, waiting="claims wait")
+        return await until_available(claimed, waiting="claims wait"), asked_mono
 
     def _on_watched(self, delivery: Delivery, watch: asyncio.Task[None]) -> None:
         self._watching_rowless.discard(watch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 
 import structlog
 
@@ -63,6 +64,7 @@ class Leases:
         while True:
             await asyncio.sleep(self._settings.renew_s)
             asked = list(self._in_hand)
+            asked_mono = monotonic()
             if not asked:
                 continue
             try:
@@ -74,9 +76,12 @@ class Leases:
                 OUTAGE.complain(error, by="leases")
                 continue
             OUTAGE.over(by="leases")
+            for claim_id in kept & self._in_hand.keys():
+                self._in_hand[claim_id].renewed_mono = asked_mono
             for claim_id in set(asked) - kept:
                 claim = self._in_hand.pop(claim_id, None)
                 if claim is not None and claim.open_tasks > 0:
+                    claim.is_lost = True
                     self._metrics.leases_lost.inc()
                     log.warning("a lease ran out", claim_id=claim_id, tasks=claim.open_tasks)
                     self._on_lost(claim)

@@ -156,8 +156,6 @@ class Worker:
             self._slots.changed.set()
             await asyncio.wait({working}, timeout=self._settings.lease_s)
             await cancelled(working)
-            if self._claiming is not None:
-                await cancelled(self._claiming)
             await self._drain()
             for task in (renewing, consuming):
                 await cancelled(task)
@@ -182,14 +180,24 @@ class Worker:
                 else:
                     self._claim_next()
                 continue
-            # What was claimed must not get lost with whoever waits for it.
-            taken = await asyncio.shield(self._claiming)
-            self._claiming = None
+            taken = await self._claimed(self._claiming)
             if not self._intake.has_isolated and self._consumer.arrived.is_set():
                 self._claim_next(beside=len(taken.assignments))
                 # It leaves now, not when these tasks have run.
                 await asyncio.sleep(0)
             await self._take_up(taken)
+
+    async def _claimed(self, claiming: asyncio.Task[Taken]) -> Taken:
+        """What a claim has brought, which must not get lost with whoever waits for it."""
+        try:
+            taken = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            if claiming.cancelled():
+                # It brings nothing any more, and would be waited for for ever.
+                self._claiming = None
+            raise
+        self._claiming = None
+        return taken
 
     def _claim_next(self, *, beside: int = 0) -> None:
         """Begin to claim, if there is room beside so many that were claimed just now."""
@@ -208,7 +216,13 @@ class Worker:
         """Run what needs no waiting now, line up the rest, let go what is not ours."""
         finished: list[Finished] = []
         to_wait = []
-        for assignment in taken.assignments:
+        assignments = taken.assignments
+        if assignments and assignments[0].claim.may_be_lost(self._settings.lease_s):
+            # It was answered long ago, behind tasks that took their time.
+            for assignment in assignments:
+                self._abandon(assignment)
+            assignments = ()
+        for assignment in assignments:
             outcome = self._executor.run_inline(assignment)
             if outcome is None:
                 to_wait.append(assignment)
@@ -262,6 +276,13 @@ class Worker:
         before this process will have.
         """
         self._intake.close()
+        if self._claiming is not None:
+            # Whoever was to take it up has been interrupted.
+            await asyncio.wait({self._claiming}, timeout=INTERRUPTED_END_S)
+            await cancelled(self._claiming)
+            if not self._claiming.cancelled():
+                claimed = self._claiming.result().assignments
+                self._completer.add((assignment, GivenBack()) for assignment in claimed)
         unstarted = self._slots.take_last(self._slots.in_line)
         self._completer.add((assignment, GivenBack()) for assignment in unstarted)
         interrupted = await self._slots.interrupt(
@@ -295,3 +316,4 @@ async def _unshaken(loop: Callable[[], Awaitable[None]]) -> None:
             if task.cancelling():
                 raise
             log.warning("interrupted by a lost connection", loop=loop.__qualname__)
+            await asyncio.sleep(0)

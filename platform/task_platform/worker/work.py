@@ -30,13 +30,21 @@ class Delivery(Struct, frozen=True):
 class ClaimInHand:
     """A lease this worker holds, and how many of its tasks are not finished.
 
+    renewed_mono: this process's monotonic clock when it was last asked to last on.
     is_abandoned: one of its tasks cannot be finished here. The lease is left to run out, never
         closed: the reaper brings back whatever is still open.
+    is_lost: the reaper has taken it.
     """
 
     claim_id: int
     open_tasks: int
+    renewed_mono: float = field(default_factory=monotonic)
     is_abandoned: bool = False
+    is_lost: bool = False
+
+    def may_be_lost(self, lease_s: float) -> bool:
+        """Whether its tasks may belong to somebody else by now."""
+        return self.is_lost or monotonic() > self.renewed_mono + lease_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,51 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pamqp import commands
 
 from task_platform import wire
 from task_platform.broker.amqp import frames
-from task_platform.broker.links import Deliveries, LinkLost, Publication, Unroutable
+from task_platform.broker.links import Deliveries, LinkLost, Publication, QueueDepth, Unroutable
 from task_platform.broker.topology import Queue
 from task_platform.errors import BrokerUnavailable, ConfigurationError
+
+if TYPE_CHECKING:
+    from task_platform.broker.amqp.link import AmqpLink
 
 ANSWER_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
 _PRECONDITION_FAILED = 406
 
 
-class Wire(Protocol):
-    """What a channel needs of its connection."""
-
-    max_frame_bytes: int
-
-    def send(self, method: Any, channel: int) -> None:
-        """Send one method."""
-
-    def write(self, encoded: bytes) -> None:
-        """Send whole frames."""
-
-    async def until_writable(self) -> None:
-        """Wait until the broker reads what was written."""
-
-    def forget(self, channel: int) -> None:
-        """Drop a channel that is closed on both sides."""
-
-
 class AmqpChannel:
     """One channel; implements `links.Channel`."""
 
-    def __init__(self, number: int, connection: Wire) -> None:
+    def __init__(self, number: int, connection: AmqpLink) -> None:
         self._number = number
         self._connection = connection
         self._end: asyncio.Future[LinkLost] = asyncio.get_running_loop().create_future()
-        # What was asked and not answered. One answers in the order of asking; who has given up
-        # waiting keeps its place.
-        self._asked: deque[asyncio.Future[Any]] = deque()
+        # What was asked and not answered: the names that an answer may have, and who waits. Answers
+        # of one kind come in the order of asking, those of two need not: a queue answers for its
+        # consumers. Who has given up waiting keeps the place.
+        self._asked: list[tuple[Sequence[str], asyncio.Future[Any]]] = []
         self._last_published = 0
         # By the tag of each message that is neither confirmed nor refused, in ascending order.
         self._unconfirmed: dict[int, _Published] = {}
@@ -89,10 +74,10 @@ class AmqpChannel:
                 ) from error
             raise
 
-    async def depth(self, queue: str) -> tuple[int, int]:
-        """Messages ready and consumers. A missing queue closes the channel."""
+    async def depth(self, queue: str) -> QueueDepth:
+        """What is ready, and who consumes. A missing queue closes the channel."""
         answer = await self._ask(commands.Queue.Declare(queue=queue, passive=True))
-        return answer.message_count, answer.consumer_count
+        return QueueDepth(answer.message_count, answer.consumer_count)
 
     async def publish(
         self, publication: Publication, queue: str, bodies: Sequence[bytes], *, mandatory: bool
@@ -122,13 +107,16 @@ class AmqpChannel:
         await self._ask(commands.Basic.Qos(prefetch_count=count))
 
     async def consume(
-        self, queue: str, on_deliveries: Callable[[Deliveries], None], on_cancel: Callable[[], None]
-    ) -> str:
-        """Begin to consume; the consumer's tag."""
+        self,
+        queue: str,
+        consumer_tag: str,
+        *,
+        on_deliveries: Callable[[Deliveries], None],
+        on_cancel: Callable[[], None],
+    ) -> None:
+        """Begin to consume, under a tag of one's own."""
         self._on_deliveries, self._on_cancel = on_deliveries, on_cancel
-        answer = await self._ask(commands.Basic.Consume(queue=queue))
-        tag: str = answer.consumer_tag
-        return tag
+        await self._ask(commands.Basic.Consume(queue=queue, consumer_tag=consumer_tag))
 
     async def cancel(self, consumer_tag: str) -> None:
         """Take no more; what was delivered may still be acknowledged."""
@@ -147,17 +135,18 @@ class AmqpChannel:
         try:
             await self._ask(commands.Channel.Close(200, "", 0, 0), within_s=CLOSE_TIMEOUT_S)
         except BrokerUnavailable:
+            # Its number stays taken: the broker may still say something of this channel.
             return
         finally:
             self.lost(LinkLost("the channel was closed"))
-            self._connection.forget(self._number)
+        self._connection.forget(self._number)
 
     def lost(self, why: LinkLost) -> None:
         """Note the end of the channel; everybody who waits on it hears why."""
         if self._end.done():
             return
         self._end.set_result(why)
-        for answer in self._asked:
+        for _, answer in self._asked:
             if not answer.done():
                 answer.set_exception(why)
         self._asked.clear()
@@ -200,10 +189,16 @@ class AmqpChannel:
                 self._on_cancel()
             case commands.Channel.Flow():
                 self._connection.send(commands.Channel.FlowOk(method.active), self._number)
-            case _ if self._asked:
-                answer = self._asked.popleft()
+            case _:
+                self._take_answer(method)
+
+    def _take_answer(self, method: Any) -> None:
+        for place, (names, answer) in enumerate(self._asked):
+            if method.name in names:
+                del self._asked[place]
                 if not answer.done():
                     answer.set_result(method)
+                return
 
     def hand_over(self) -> None:
         """Pass on what was delivered since the last time."""
@@ -245,7 +240,7 @@ class AmqpChannel:
         """Send a method and return the answer. Raises LinkLost, BrokerUnavailable when late."""
         self._refuse_when_closed()
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._asked.append(answer)
+        self._asked.append((method.valid_responses, answer))
         self._connection.send(method, self._number)
         try:
             async with asyncio.timeout(within_s):

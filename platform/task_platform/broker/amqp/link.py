@@ -22,10 +22,11 @@ from task_platform.settings import Settings
 CONNECT_TIMEOUT_S = 5.0
 _PORTS = {"amqp": 5672, "amqps": 5671}
 # One beat is half a heartbeat. A server that says nothing during so many of ours is gone: with the
-# default heartbeat, after 12 s. Beats, not seconds: what came while this process stood still has
-# not been read when it goes on.
+# default heartbeat, after 10 to 12 s. Beats, not seconds: what came while this process stood still
+# has not been read when it goes on.
 _SILENT_BEATS = 5
 _MOST_CHANNELS = 100
+_HIGHEST_CHANNEL = 65_535
 _CAPABILITIES = {
     "publisher_confirms": True,
     "basic.nack": True,
@@ -100,7 +101,8 @@ class AmqpLink(asyncio.Protocol):
         tune = await self._next(commands.Connection.Tune)
         self.max_frame_bytes = tune.frame_max or frames.MAX_FRAME_BYTES
         self._heartbeat_s = float(heartbeat_s)
-        self.send(commands.Connection.TuneOk(_MOST_CHANNELS, self.max_frame_bytes, heartbeat_s), 0)
+        channels = min(_MOST_CHANNELS, tune.channel_max or _MOST_CHANNELS)
+        self.send(commands.Connection.TuneOk(channels, self.max_frame_bytes, heartbeat_s), 0)
         # As a path, an empty one and a slash alone both name the vhost `/`.
         self.send(commands.Connection.Open(url.path[1:] or "/"), 0)
         await self._next(commands.Connection.OpenOk)
@@ -109,8 +111,7 @@ class AmqpLink(asyncio.Protocol):
     async def open_channel(self, *, confirms: bool) -> AmqpChannel:
         """A new channel. Raises BrokerUnavailable."""
         self._refuse_when_closed()
-        self._last_channel += 1
-        number = self._last_channel
+        number = self._free_number()
         channel = self._channels[number] = AmqpChannel(number, self)
         try:
             await channel.open(confirms=confirms)
@@ -121,12 +122,14 @@ class AmqpLink(asyncio.Protocol):
 
     async def close(self) -> None:
         """Close it in bounded time, without complaint, whatever its state."""
-        if self._end is None:
-            with suppress(TimeoutError, BrokerUnavailable):
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    self.send(commands.Connection.Close(200, "", 0, 0), 0)
-                    await self._next(commands.Connection.CloseOk)
-        self.abandon(LinkLost("the connection was closed"))
+        try:
+            if self._end is None:
+                with suppress(TimeoutError, BrokerUnavailable):
+                    async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                        self.send(commands.Connection.Close(200, "", 0, 0), 0)
+                        await self._next(commands.Connection.CloseOk)
+        finally:
+            self.abandon(LinkLost("the connection was closed"))
 
     def abandon(self, why: LinkLost) -> None:
         """End it here, at once."""
@@ -201,6 +204,14 @@ class AmqpLink(asyncio.Protocol):
                 self._is_blocked = False
             case _ if not self._answer.done():
                 self._answer.set_result(method)
+
+    def _free_number(self) -> int:
+        """The number of the next channel: the one that has not been used for longest."""
+        for _ in range(_HIGHEST_CHANNEL):
+            self._last_channel = self._last_channel % _HIGHEST_CHANNEL + 1
+            if self._last_channel not in self._channels:
+                return self._last_channel
+        raise BrokerUnavailable("every channel of this connection is taken")
 
     async def _next(self, expected: type) -> Any:
         """The next method of the connection itself. Raises LinkLost."""

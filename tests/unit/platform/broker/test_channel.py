@@ -6,7 +6,13 @@ import asyncio
 
 import pytest
 from pamqp import commands
-from task_platform.broker.links import Deliveries, LinkLost, Publication, Unroutable
+from task_platform.broker.links import (
+    Deliveries,
+    LinkLost,
+    Publication,
+    QueueDepth,
+    Unroutable,
+)
 from task_platform.broker.topology import Queue
 from task_platform.errors import BrokerUnavailable, ConfigurationError
 
@@ -19,7 +25,7 @@ def publishing(
     server_and_channel: tuple[Server, object], bodies: list[bytes]
 ) -> tuple[Publication, asyncio.Task[None]]:
     channel = server_and_channel[1]
-    publication = Publication(len(bodies))
+    publication = Publication()
     task = asyncio.create_task(
         channel.publish(publication, "tasks", bodies, mandatory=True)  # type: ignore[attr-defined]
     )
@@ -33,7 +39,7 @@ async def test_one_confirm_may_stand_for_many_br07() -> None:
     server.say(commands.Basic.Ack(3, multiple=True), channel=1)
     await task
     assert publication.confirmed == {0, 1, 2}
-    assert publication.is_complete
+    assert len(publication.confirmed) == 3
 
 
 async def test_confirms_may_come_in_any_order_and_twice() -> None:
@@ -62,7 +68,7 @@ async def test_batches_in_flight_do_not_take_each_others_confirms() -> None:
     assert (first.confirmed, second_task.done()) == ({0, 1, 2}, False)
     server.say(commands.Basic.Ack(5, multiple=True), channel=1)
     await second_task
-    assert second.is_complete
+    assert second.confirmed == {0, 1}
 
 
 async def test_what_is_refused_is_not_confirmed_br07() -> None:
@@ -112,39 +118,43 @@ async def test_nothing_is_published_while_the_broker_reads_nothing() -> None:
     await turns()
     server.say(commands.Basic.Ack(3, multiple=True), channel=1)
     await task
-    assert publication.is_complete
+    assert len(publication.confirmed) == 3
 
 
 async def test_an_empty_batch_waits_for_nothing() -> None:
     opened_one = await opened()
     publication, task = publishing(opened_one, [])
     await task
-    assert publication.is_complete
+    assert publication.problem is None
 
 
 async def test_deliveries_come_in_order_whole_and_a_piece_of_the_stream_at_a_time() -> None:
     server, channel = await opened()
     calls: list[Deliveries] = []
-    consuming = asyncio.create_task(channel.consume("tasks", calls.append, lambda: None))
+    consuming = asyncio.create_task(
+        channel.consume("tasks", "mine", on_deliveries=calls.append, on_cancel=lambda: None)
+    )
     await turns()
     # Behind the answer, in the same piece.
     server.say(
-        commands.Basic.ConsumeOk("ctag"),
+        commands.Basic.ConsumeOk("mine"),
         *delivery(1, b"whole"),
         *delivery(2),
         *delivery(3, b"in ", b"three ", b"pieces"),
         channel=1,
     )
-    assert await consuming == "ctag"
+    await consuming
     assert calls == [[(1, b"whole"), (2, b""), (3, b"in three pieces")]]
 
 
 async def test_the_broker_may_take_the_consumer_away_br11() -> None:
     server, channel = await opened()
     cancelled = asyncio.Event()
-    consuming = asyncio.create_task(channel.consume("tasks", lambda _: None, cancelled.set))
+    consuming = asyncio.create_task(
+        channel.consume("tasks", "mine", on_deliveries=lambda _: None, on_cancel=cancelled.set)
+    )
     await turns()
-    server.say(commands.Basic.ConsumeOk("ctag"), commands.Basic.Cancel("ctag"), channel=1)
+    server.say(commands.Basic.ConsumeOk("mine"), commands.Basic.Cancel("mine"), channel=1)
     await consuming
     assert cancelled.is_set()
 
@@ -168,7 +178,23 @@ async def test_whoever_gives_up_waiting_leaves_the_next_answer_to_the_next() -> 
     server.say(
         commands.Queue.DeclareOk("tasks", 1, 1), commands.Queue.DeclareOk("tasks", 2, 3), channel=1
     )
-    assert await patient == (2, 3)
+    assert await patient == QueueDepth(2, 3)
+
+
+async def test_answers_of_two_kinds_may_come_in_any_order() -> None:
+    """A queue answers for its consumers, the channel for the rest; neither waits for the other."""
+    server, channel = await opened()
+    consuming = asyncio.create_task(
+        channel.consume("tasks", "mine", on_deliveries=lambda _: None, on_cancel=lambda: None)
+    )
+    await turns()
+    looking = asyncio.create_task(channel.depth("tasks"))
+    await turns()
+    server.say(commands.Queue.DeclareOk("tasks", 4, 2), channel=1)
+    assert await looking == QueueDepth(4, 2)
+    assert not consuming.done()
+    server.say(commands.Basic.ConsumeOk("mine"), channel=1)
+    await consuming
 
 
 async def test_a_queue_with_other_settings_is_a_mistake_of_configuration() -> None:

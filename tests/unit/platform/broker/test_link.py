@@ -39,7 +39,7 @@ async def test_a_refused_log_in_is_told_in_the_brokers_words() -> None:
 
 async def test_the_end_of_a_link_ends_everything_on_it() -> None:
     server, channel = await opened()
-    publication = Publication(1)
+    publication = Publication()
     publishing = asyncio.create_task(channel.publish(publication, "q", [b"x"], mandatory=True))
     asking = asyncio.create_task(channel.depth("q"))
     await turns()
@@ -94,7 +94,7 @@ async def test_frames_of_a_channel_that_is_gone_are_dropped() -> None:
     assert not server.link.is_closed
 
 
-async def test_a_silent_broker_is_given_up_after_two_and_a_half_heartbeats(
+async def test_a_silent_broker_is_given_up_within_three_heartbeats(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server = Server()
@@ -131,3 +131,41 @@ async def test_a_link_that_nobody_answers_is_closed_all_the_same(
     server, channel = await opened()
     await server.link.close()
     assert (server.transport.is_closed, channel.is_closed) == (True, True)
+
+
+async def test_the_numbers_of_channels_go_round_and_pass_over_those_in_use() -> None:
+    """An idle worker opens one every few seconds, for months."""
+    server, first = await opened()
+    server.link._last_channel = 65_534
+    last = await server.open_channel()
+    closing = asyncio.create_task(last.close())
+    await turns()
+    assert not closing.done()
+    server.say(commands.Channel.CloseOk(), channel=65_535)
+    await closing
+    await server.open_channel()
+    assert sorted(server.link._channels) == [1, 2]
+    assert not first.is_closed
+
+
+async def test_no_more_channels_are_asked_for_than_the_broker_allows() -> None:
+    server = Server()
+    shaking = asyncio.create_task(server.link.shake_hands(ADDRESS, name="test", heartbeat_s=0))
+    await turns()
+    server.say(commands.Connection.Start(server_properties={}))
+    await turns()
+    server.heard()
+    server.say(commands.Connection.Tune(8, 4_096, 60))
+    await turns()
+    assert server.heard()[0].channel_max == 8
+    server.say(commands.Connection.OpenOk())
+    await shaking
+
+
+async def test_whoever_is_interrupted_while_closing_leaves_nothing_open() -> None:
+    server, channel = await opened()
+    closing = asyncio.create_task(server.link.close())
+    await turns()
+    closing.cancel()
+    await asyncio.wait({closing})
+    assert (closing.cancelled(), server.transport.is_closed, channel.is_closed) == (True,) * 3
