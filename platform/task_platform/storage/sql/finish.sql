@@ -1,5 +1,6 @@
 -- name: finish_succeeded
--- Record a batch of successes, and close the claims that are done with.
+-- Record a batch of successes, and close the claims that are done with. Workers know the time by what
+-- they were told with their claim, and may be early by the way it took: nothing starts after its end.
 -- Ids that do not come back had been lost: somebody else owns them now.
 -- $1 ids uuid[], $2 fences bigint[], $3 results text[], $4 started_at timestamptz[],
 -- $5 prior_states text[], $6 state text, $7 closed_claims bigint[]
@@ -8,7 +9,7 @@ with finished as (
     set state = $6,
         result = i.result::json,
         error = null,
-        started_at = i.started_at,
+        started_at = least(i.started_at, now()),
         finished_at = now()
     from unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[])
         as i (id, fence, result, started_at)
@@ -47,7 +48,7 @@ with changed as (
         due_at = case when i.dead then t.due_at
             else now() + i.delay_s * interval '1 second' end,
         error = i.error::json,
-        started_at = i.started_at,
+        started_at = least(i.started_at, now()),
         finished_at = case when i.dead then now() end
     from unnest(
         $1::uuid[], $2::bigint[], $3::boolean[], $4::float8[], $5::text[], $6::text[], $7::text[],
@@ -56,7 +57,7 @@ with changed as (
     where t.id = i.id and t.fence = i.fence
         and t.state = any(case when i.dead then $13::text[] else $11::text[] end)
     returning t.id, t.fence, t.attempts, t.due_at, i.dead, i.error_type, i.message,
-        i.started_at, i.ended_at
+        t.started_at, least(i.ended_at, now()) as ended_at
 ),
 history as (
     insert into attempt_failures
