@@ -33,7 +33,7 @@ async def test_a_success_is_recorded_and_closes_its_claim(pool: Pool) -> None:
     answer, tasks = await claimed(pool, 2)
     assert answer.claim_id is not None
     await forget_outbox(pool)
-    started_at = tasks[0].claimed_at + timedelta(seconds=0.5)
+    started_at = tasks[0].claimed_at - timedelta(seconds=0.5)
     outcomes = [
         replace(success(task, json.dumps({"n": n})), started_at=started_at)
         for n, task in enumerate(tasks)
@@ -148,3 +148,22 @@ async def test_one_bad_result_commits_none_of_its_batch(pool: Pool) -> None:
     with pytest.raises(BadData):
         await finish_succeeded(pool, outcomes, closed_claims=[])
     assert (await task_row(pool, tasks[0].id))["state"] == "PROCESSING"
+
+
+@pytest.mark.parametrize("how", ["succeeded", "retried", "dead"])
+async def test_nothing_starts_or_ends_after_it_is_recorded(pool: Pool, how: str) -> None:
+    _, (task,) = await claimed(pool, 1)
+    early = task.claimed_at + timedelta(hours=1)
+    if how == "succeeded":
+        outcome = replace(success(task), started_at=early)
+        assert await finish_succeeded(pool, [outcome], closed_claims=[]) == {task.id}
+    else:
+        failed = failure(
+            task, retry_in_s=60 if how == "retried" else None, started_at=early, ended_at=early
+        )
+        assert await finish_unsuccessful(pool, [failed], worker="w1", closed_claims=[]) == {task.id}
+        (recorded,) = await failures_of(pool, task.id)
+        assert recorded["started_at"] == recorded["ended_at"] < early
+    row = await task_row(pool, task.id)
+    assert row["started_at"] < early
+    assert how == "retried" or row["started_at"] == row["finished_at"]
