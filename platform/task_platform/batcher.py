@@ -1,8 +1,9 @@
 """Members wait together and go together: the asyncio shell around `domain.batching`.
 
-Group commit (API) and completion (worker) share its contract: an idle batcher flushes at once;
-a full batch never waits; the backlog is bounded; a failed batch fails its own members only; the
-last flush happens during drain; a member whose caller gave up before its batch was cut is dropped.
+Group commit (API) and completion (worker) share its contract: an idle batcher flushes at once, and
+so does one whose members come one by one; a full batch never waits; the backlog is bounded; a
+failed batch fails its own members only; the last flush happens during drain; a member whose caller
+gave up before its batch was cut is dropped.
 How a failure is treated (halving, requeueing) is the flush's own business.
 """
 
@@ -42,7 +43,9 @@ class Batcher(Generic[M, R]):
         self._waiting: deque[tuple[M, int, asyncio.Future[R] | None]] = deque()
         self._waiting_bytes = 0
         self._flushing: set[asyncio.Task[None]] = set()
-        self._age_timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_start = 0.0
+        self._is_draining = False
         self._settled = asyncio.Event()
         self._settled.set()
 
@@ -69,37 +72,39 @@ class Batcher(Generic[M, R]):
 
     async def drain(self) -> None:
         """Return once everything that was added has been flushed."""
-        self._start_batches(at_once=True)
-        await self._settled.wait()
+        self._is_draining = True
+        try:
+            self._start_batches()
+            await self._settled.wait()
+        finally:
+            self._is_draining = False
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def _start_batches(self, *, at_once: bool = False) -> None:
+    def _start_batches(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._waiting and len(self._flushing) < self._concurrency:
             is_full = (
                 len(self._waiting) >= self._limits.max_count
                 or self._waiting_bytes >= self._limits.max_bytes
             )
-            if self._limits.max_age_s > 0 and not (is_full or at_once):
-                if self._age_timer is None:
-                    self._age_timer = asyncio.get_running_loop().call_later(
-                        self._limits.max_age_s, self._on_age
-                    )
+            if not (is_full or self._is_draining) and loop.time() < self._next_start:
+                if self._timer is None:
+                    self._timer = loop.call_at(self._next_start, self._on_timer)
                 return
             task = asyncio.create_task(self._run_batch())
             self._flushing.add(task)
             task.add_done_callback(self._on_batch_done)
 
-    def _on_age(self) -> None:
-        self._age_timer = None
-        self._start_batches(at_once=True)
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._start_batches()
 
     def _on_batch_done(self, task: asyncio.Task[None]) -> None:
         self._flushing.discard(task)
         if self._waiting:
-            # Whoever waited through a whole flush has waited long enough.
-            self._start_batches(at_once=True)
+            self._start_batches()
         elif not self._flushing:
             self._settled.set()
 
@@ -108,6 +113,9 @@ class Batcher(Generic[M, R]):
         batch = self._cut_batch()
         if not batch:
             return
+        if len(batch) > 1:
+            # Whoever comes alone has nobody to wait for.
+            self._next_start = asyncio.get_running_loop().time() + self._limits.apart_s
         outcomes: Sequence[R | Exception]
         try:
             outcomes = await self._flush([member for member, _, _ in batch])

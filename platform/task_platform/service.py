@@ -197,9 +197,16 @@ async def ending_with(task: asyncio.Task[None]) -> AsyncIterator[None]:
 
 
 async def database_when_current(
-    service: Service, *, size: int | None = None, reserve: bool = False
+    service: Service,
+    *,
+    size: int | None = None,
+    reserve: bool = False,
+    keeps_plans: bool = False,
 ) -> Pool | None:
-    """A pool on a database whose schema is current; None when told to stop while waiting."""
+    """A pool, as `open_pool` opens it, on a database whose schema is current.
+
+    None when told to stop while waiting.
+    """
     service.readiness.set("database", met=False)
     while not service.stopping.is_set():
         pool = None
@@ -209,6 +216,7 @@ async def database_when_current(
                 process=service.name,
                 size=size,
                 reserve=reserve,
+                keeps_plans=keeps_plans,
                 on_wait=service.metrics.pool_wait.observe,
             )
             if await is_current(pool):

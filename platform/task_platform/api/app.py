@@ -83,7 +83,7 @@ async def run_api(service: Service) -> None:
 
     The broker is not a condition of readiness: submissions are safe in the outbox without it.
     """
-    pool = await database_when_current(service, reserve=True)
+    pool = await database_when_current(service, reserve=True, keeps_plans=True)
     if pool is None:
         return
     settings = service.settings

@@ -22,6 +22,10 @@ from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
 from task_platform.storage.submissions import Submitted, submit_tasks
 
+# At 2,200 submissions a second, on two cores: 0.61 ms of CPU for each instead of 0.75, from here to
+# the result, and a queue wait of 3.4 ms instead of 6.4. The submission itself waits 2 ms longer.
+APART_S = 0.004
+
 
 class GroupCommit:
     """Commits submissions in groups; an idle one commits at once."""
@@ -35,7 +39,12 @@ class GroupCommit:
         self._announcements = announcements
         self._batcher: Batcher[NewTask, Submitted] = Batcher(
             self._commit,
-            BatchLimits(max_count=250, max_bytes=4_000_000, max_backlog=settings.commit_backlog),
+            BatchLimits(
+                max_count=250,
+                max_bytes=4_000_000,
+                apart_s=APART_S,
+                max_backlog=settings.commit_backlog,
+            ),
             concurrency=settings.commit_concurrency,
             size_of=lambda task: len(task.payload),
         )

@@ -12,14 +12,14 @@ class BatchLimits:
 
     max_count: members of one batch.
     max_bytes: sum of the members' sizes; one larger member still goes, alone.
-    max_age_s: how long the first member may wait for company while nothing is being flushed;
-        0 flushes an idle batcher at once.
+    apart_s: how long after a batch of several the next one may begin, unless it is full: otherwise
+        each would begin with the few that came during the last, and cost as much as a large one.
     max_backlog: members waiting before callers are made to wait, then refused.
     """
 
     max_count: int = 250
     max_bytes: int = 1_000_000
-    max_age_s: float = 0.0
+    apart_s: float = 0.0
     max_backlog: int = 10_000
 
 

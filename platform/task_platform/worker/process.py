@@ -50,7 +50,7 @@ async def run_worker(service: Service) -> None:
     handlers = HandlerRegistry.load(settings.handlers, builtin_types=settings.builtin_types)
     if not handlers.task_types:
         raise ConfigurationError("this worker knows no task types: set TASK_PLATFORM_HANDLERS")
-    pool = await database_when_current(service)
+    pool = await database_when_current(service, keeps_plans=True)
     if pool is None:
         return
     worker = Worker(service, pool, handlers)

@@ -23,10 +23,10 @@ MANY_CALLS = 10
 SMALL, GROWN = 100, 20_000
 
 
-@pytest.fixture
-async def one_connection(settings: Settings) -> AsyncIterator[Pool]:
-    """A pool whose statements all go over one connection."""
-    pool = await open_pool(settings, process="test", size=1)
+@pytest.fixture(params=[False, True], ids=["planned anew", "plans kept"])
+async def one_connection(request: pytest.FixtureRequest, settings: Settings) -> AsyncIterator[Pool]:
+    """A pool whose statements all go over one connection, as a relay and as a worker have it."""
+    pool = await open_pool(settings, process="test", size=1, keeps_plans=request.param)
     yield pool
     await pool.close()
 
