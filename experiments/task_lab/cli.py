@@ -127,7 +127,7 @@ def bench(  # noqa: PLR0917 - options, given by name
     only: Annotated[
         str, typer.Option(help="Groups of rows to measure, such as drain,latency; all if none.")
     ] = "",
-    cycles: Annotated[int, typer.Option(min=1, max=50, help="Repetitions of each comparison.")] = 3,
+    cycles: Annotated[int, typer.Option(min=1, max=50, help="Repetitions of each comparison.")] = 5,
     scale: Annotated[
         float, typer.Option(min=0.01, max=1, help="Size of everything; for a first try.")
     ] = 1.0,

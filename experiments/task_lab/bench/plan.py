@@ -34,7 +34,7 @@ class Plan:
     """What to measure. cycles: repetitions of each comparison; scale: of every size, 1 is whole."""
 
     groups: tuple[Group, ...] = tuple(Group)
-    cycles: int = 3
+    cycles: int = 5
     scale: float = 1.0
 
     def tasks(self, whole: int, *, least: int = 200) -> int:
@@ -51,13 +51,13 @@ class Plan:
 
     @property
     def sleep_cycles(self) -> int:
-        """One fewer than elsewhere: a drain of tasks that wait takes long, and hardly varies."""
-        return max(1, self.cycles - 1)
+        """Fewer than elsewhere: a drain of tasks that wait takes long, and hardly varies."""
+        return max(1, self.cycles // 2)
 
     @property
     def pairs(self) -> int:
         """Drains with a full and an empty table, side by side; an interval needs several."""
-        return max(3, 2 * self.cycles)
+        return max(3, self.cycles + 1)
 
     def has(self, *groups: Group) -> bool:
         """Whether any of these groups is to be measured."""
