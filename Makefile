@@ -7,7 +7,7 @@ BENCH_READY := $(VENV)/.bench-ready
 # JupyterLab refuses to run as root unless it is told.
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup report test test-slow test-compose test-compose-lab test-compose-users chaos lint format floor bench bench-setup env up down lab \
+.PHONY: help setup report test test-slow test-compose test-compose-lab test-compose-users chaos lint format floor bench bench-setup test-bench env up down lab \
 	compose-engine clean
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make test-slow  the long tests"
 	@echo "make test-compose    the tests of the compose stack, on a container engine"
 	@echo "make compose-engine  a container engine and images without a registry, on Debian"
+	@echo "make test-bench the tests of the bench, beside the peer it compares with"
 	@echo "make chaos N=20 random faults under load, every task judged; run again to go on"
 	@echo "make floor      what bare loops reach on the same servers"
 	@echo "make bench      the platform's speed against its targets, in some 8 minutes"
@@ -35,6 +36,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[lab,dev]'
 	@touch $@
+
+test-bench: bench-setup
+	$(BIN)/pytest tests/integration/test_bench_*.py tests/e2e/test_bench.py $(ARGS)
 
 bench: bench-setup
 	$(BIN)/task-lab bench $(ARGS)
