@@ -219,8 +219,7 @@ class Worker:
         assignments = taken.assignments
         if assignments and assignments[0].claim.may_be_lost(self._settings.lease_s):
             # It was answered long ago, behind tasks that took their time.
-            for assignment in assignments:
-                self._abandon(assignment)
+            self._abandon(*assignments)
             assignments = ()
         for assignment in assignments:
             outcome = self._executor.run_inline(assignment)
@@ -251,10 +250,11 @@ class Worker:
     def _fill_slots(self) -> None:
         self._slots.fill()
 
-    def _abandon(self, assignment: Assignment) -> None:
-        """Leave a task to the reaper: it has no outcome, and never will have one here."""
-        self._leases.abandon(assignment.claim)
-        self._let_go_soon([assignment.delivery])
+    def _abandon(self, *assignments: Assignment) -> None:
+        """Leave tasks to the reaper: they have no outcome, and never will have one here."""
+        for assignment in assignments:
+            self._leases.abandon(assignment.claim)
+        self._let_go_soon([assignment.delivery for assignment in assignments])
 
     def _withdraw(self, claim: ClaimInHand) -> None:
         """Stop working on a claim that belongs to somebody else now.
