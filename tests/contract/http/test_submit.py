@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from task_platform.api.group_commit import GroupCommit
 from task_platform.settings import Settings
 from task_platform.storage.claims import claim_tasks
 from task_platform.storage.outcomes import finish_succeeded, finish_unsuccessful
@@ -425,3 +426,18 @@ async def test_health_readiness_metrics_and_docs_answer(api: Api) -> None:
     api.service.readiness.set("drain", met=False)
     answer = await api.client.get("/readyz")
     assert (answer.status_code, answer.json()["waiting_for"]) == (503, ["drain"])
+
+
+@pytest.mark.parametrize("path", ["/tasks", "/tasks/batch"])
+async def test_a_fault_of_ours_is_a_problem_that_says_nothing_of_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Past the framework as well as through it."""
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError(MARKER)
+
+    monkeypatch.setattr(GroupCommit, "submit", broken)
+    monkeypatch.setattr(GroupCommit, "submit_batch", broken)
+    answer = await api.post(SUM if path == "/tasks" else {"tasks": [SUM]}, path=path)
+    problem_of(answer, 500, "internal")
