@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     )
     broker_driver: Literal["batched", "aiormq"] = Field(
         "batched",
-        description="What publishes and takes: our own batches, or a library at a third of the pace.",
+        description="What publishes and takes: our batches, or a library at a third of the pace.",
     )
     broker_heartbeat_s: int = Field(
         4, ge=1, le=600, description="AMQP heartbeat; a dead link is noticed within three."
