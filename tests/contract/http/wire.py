@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -69,6 +70,13 @@ class Wire:
 
     def end(self) -> None:
         """Say that nothing more will be sent, and stay to listen."""
+        self._writer.write_eof()
+
+    def send_and_end(self, *parts: bytes) -> None:
+        """Send, and that nothing more will come, as one: whoever reads the one finds the other."""
+        plug = self._writer.get_extra_info("socket")
+        plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        self._writer.write(b"".join(parts))
         self._writer.write_eof()
 
     async def answer(self, *, within_s: float = 10.0, has_body: bool = True) -> Answer:
