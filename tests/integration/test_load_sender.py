@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import msgspec
 import psutil
 import pytest
@@ -22,7 +24,7 @@ from task_lab.history import Submission, read_history
 from task_lab.load.calibration import calibrate
 from task_lab.load.processes import Generator, GeneratorDied, Stub
 from task_lab.load.schedule import constant_schedule
-from task_lab.load.sender import offer, open_client
+from task_lab.load.sender import offer, open_transport
 from task_lab.load.wire import Load, SenderReport
 
 TASK = '{"task_type":"sum","payload":{"numbers":[1,2]}}'
@@ -73,9 +75,9 @@ async def send(behave: Behaviour, history: Path, **load: object) -> SenderReport
 
 async def send_to(url: str, history: Path, **load: object) -> SenderReport:
     wanted = {"phase": "p", "tasks": 20, "in_flight": 4, "timeout_s": 1.0, **load}
-    async with open_client() as client:
+    async with open_transport() as transport:
         described = {"api_url": url, "task": TASK, "history": str(history), **wanted}
-        return await offer(msgspec.convert(described, Load), client)
+        return await offer(msgspec.convert(described, Load), transport)
 
 
 def created(_: int, __: bytes) -> Answer:
@@ -98,6 +100,16 @@ async def test_every_accepted_task_is_in_the_history_with_its_id_and_times(tmp_p
     assert report.last_id == max(str(one.task_id) for one in sent)
     assert report.first_sent_at == min(one.sent_at for one in sent)
     assert report.last_answered_at == max(one.answered_at for one in sent)
+
+
+async def test_an_answer_leaves_nothing_to_the_garbage_collector(tmp_path: Path) -> None:
+    gc.disable()
+    try:
+        await send(created, tmp_path / "h", tasks=200, in_flight=8)
+        left = [one for one in gc.get_objects() if isinstance(one, httpx.Response)]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 async def test_d1_a_closed_loop_never_has_more_in_flight_than_asked(tmp_path: Path) -> None:

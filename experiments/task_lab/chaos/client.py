@@ -11,7 +11,7 @@ import httpx
 
 from task_lab.chaos.history import Answer, History
 from task_lab.chaos.load import Call, Submission
-from task_lab.load.sender import open_client
+from task_lab.load.sender import open_transport
 
 # Shorter than the API's own patience: some answers come too late for their client.
 _ANSWER_S = 3.0
@@ -30,7 +30,10 @@ class LoadClient:
     async def offer(self, calls: Sequence[Call]) -> None:
         """Send each call at its time; returns when none is waited for any more."""
         began = time.monotonic()
-        async with open_client() as http, asyncio.TaskGroup() as group:
+        async with (
+            httpx.AsyncClient(transport=open_transport(), trust_env=False) as http,
+            asyncio.TaskGroup() as group,
+        ):
             for call in calls:
                 await asyncio.sleep(max(0.0, began + call.at_s - time.monotonic()))
                 group.create_task(self._perform(http, call))
