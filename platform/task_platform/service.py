@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -35,6 +36,16 @@ log = structlog.get_logger()
 
 DATABASE_EVERY_S = 1.0
 _LEFTOVERS_S = 1.0
+
+
+def spare_the_collector() -> None:
+    """Take all that is there now, and stays, out of what the garbage collector looks through.
+
+    It looks through everything it knows again and again: 40 ms in which a worker does nothing, and
+    in an API that reads a large body, several times what the reading takes.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -28,6 +27,7 @@ from task_platform.service import (
     database_when_current,
     ending_with,
     serving,
+    spare_the_collector,
 )
 from task_platform.storage.pool import Pool, close_pool
 
@@ -91,10 +91,7 @@ async def run_api(service: Service) -> None:
         async with serving(
             app, settings.api_host, settings.api_port, protocol=BoundedHttpProtocol
         ) as port:
-            # What is there now stays. A large body makes the collector look through all it knows,
-            # several times; without this that takes longer than reading the body.
-            gc.collect()
-            gc.freeze()
+            spare_the_collector()
             service.readiness.set("start", met=True)
             log.info("ready", port=port)
             await service.stopping.wait()

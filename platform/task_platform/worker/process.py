@@ -15,7 +15,12 @@ from task_platform.domain.deliveries import claim_room, wanted_prefetch
 from task_platform.errors import ConfigurationError
 from task_platform.handlers.registry import HandlerRegistry
 from task_platform.metrics import WorkerMetrics
-from task_platform.service import Service, cancelled, database_when_current
+from task_platform.service import (
+    Service,
+    cancelled,
+    database_when_current,
+    spare_the_collector,
+)
 from task_platform.storage.pool import Pool, close_pool
 from task_platform.storage.transactions import HandlerConnections
 from task_platform.worker.completer import Completer, Finished
@@ -133,6 +138,7 @@ class Worker:
         """Serve until the service is told to stop; then drain."""
         self._service.readiness.set("start", met=True)
         self._service.readiness.set("consuming", met=False)
+        spare_the_collector()
         async with asyncio.TaskGroup() as group:
             consuming, renewing, pacing, redistributing, working = (
                 group.create_task(_unshaken(loop))
