@@ -1,7 +1,8 @@
 """Members wait together and go together: the asyncio shell around `domain.batching`.
 
 Group commit (API) and completion (worker) share its contract: an idle batcher flushes at once, and
-so does one whose members come one by one; a full batch never waits; the backlog is bounded; a
+so does one whose members come one by one; a full batch, or what counts as company, never waits;
+the backlog is bounded; a
 failed batch fails its own members only; the last flush happens during drain; a member whose caller
 gave up before its batch was cut is dropped.
 How a failure is treated (halving, requeueing) is the flush's own business.
@@ -14,7 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from task_platform.domain.batching import BatchLimits, members_to_flush
+from task_platform.domain.batching import BatchLimits, has_company, members_to_flush, pause_after
 from task_platform.errors import Overloaded
 
 M = TypeVar("M")
@@ -85,11 +86,10 @@ class Batcher(Generic[M, R]):
     def _start_batches(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting and len(self._flushing) < self._concurrency:
-            is_full = (
-                len(self._waiting) >= self._limits.max_count
-                or self._waiting_bytes >= self._limits.max_bytes
+            may_go = self._is_draining or has_company(
+                len(self._waiting), self._waiting_bytes, self._limits
             )
-            if not (is_full or self._is_draining) and loop.time() < self._next_start:
+            if not may_go and loop.time() < self._next_start:
                 if self._timer is None:
                     self._timer = loop.call_at(self._next_start, self._on_timer)
                 return
@@ -113,9 +113,8 @@ class Batcher(Generic[M, R]):
         batch = self._cut_batch()
         if not batch:
             return
-        if len(batch) > 1:
-            # Whoever comes alone has nobody to wait for.
-            self._next_start = asyncio.get_running_loop().time() + self._limits.apart_s
+        if pause_s := pause_after(len(batch), self._limits):
+            self._next_start = asyncio.get_running_loop().time() + pause_s
         outcomes: Sequence[R | Exception]
         try:
             outcomes = await self._flush([member for member, _, _ in batch])

@@ -96,7 +96,7 @@ async def test_a_failed_batch_fails_its_own_members_only(recorder: Recorder) -> 
 
 
 async def test_drain_returns_after_the_last_flush(recorder: Recorder) -> None:
-    batcher = Batcher(recorder.flush, BatchLimits(max_count=2, apart_s=60))
+    batcher = Batcher(recorder.flush, BatchLimits(max_count=2, apart_s=60, apart_per_member_s=60))
     futures = [batcher.add(n) for n in range(5)]
     async with asyncio.timeout(1):
         await batcher.drain()
@@ -137,7 +137,7 @@ async def test_who_gave_up_waiting_is_not_flushed_and_harms_nobody(recorder: Rec
 
 
 async def test_a_backlog_of_nothing_but_the_gone_settles(recorder: Recorder) -> None:
-    batcher = Batcher(recorder.flush, BatchLimits(apart_s=60))
+    batcher = Batcher(recorder.flush, BatchLimits(apart_s=60, apart_per_member_s=60))
     batcher.add(1).cancel()
     async with asyncio.timeout(1):
         await batcher.drain()
@@ -145,7 +145,7 @@ async def test_a_backlog_of_nothing_but_the_gone_settles(recorder: Recorder) -> 
 
 
 async def test_behind_a_batch_of_several_the_next_one_waits_for_company(recorder: Recorder) -> None:
-    batcher = Batcher(recorder.flush, BatchLimits(apart_s=0.05))
+    batcher = Batcher(recorder.flush, BatchLimits(apart_s=0.05, apart_per_member_s=1))
     await asyncio.gather(batcher.add(1), batcher.add(2))
     futures = [batcher.add(3)]
     await settled()
@@ -157,7 +157,7 @@ async def test_behind_a_batch_of_several_the_next_one_waits_for_company(recorder
 
 
 async def test_whoever_comes_alone_waits_for_nobody(recorder: Recorder) -> None:
-    batcher = Batcher(recorder.flush, BatchLimits(apart_s=60))
+    batcher = Batcher(recorder.flush, BatchLimits(apart_s=60, apart_per_member_s=60))
     async with asyncio.timeout(1):
         for member in (1, 2, 3):
             await batcher.add(member)
@@ -166,7 +166,7 @@ async def test_whoever_comes_alone_waits_for_nobody(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("members", [[1, 2, 3], [7, 8]], ids=["count", "bytes"])
 async def test_a_full_batch_never_waits(recorder: Recorder, members: list[int]) -> None:
-    limits = BatchLimits(max_count=3, max_bytes=15, apart_s=60)
+    limits = BatchLimits(max_count=3, max_bytes=15, apart_s=60, apart_per_member_s=60)
     batcher = Batcher(recorder.flush, limits, size_of=lambda member: member)
     async with asyncio.timeout(1):
         await asyncio.gather(batcher.add(1), batcher.add(1))
@@ -174,8 +174,17 @@ async def test_a_full_batch_never_waits(recorder: Recorder, members: list[int]) 
     assert recorder.batches == [[1, 1], members]
 
 
+async def test_company_that_is_enough_waits_for_no_more(recorder: Recorder) -> None:
+    limits = BatchLimits(company=3, apart_s=60, apart_per_member_s=60)
+    batcher = Batcher(recorder.flush, limits)
+    async with asyncio.timeout(1):
+        await asyncio.gather(batcher.add(1), batcher.add(2))
+        await asyncio.gather(*(batcher.add(member) for member in (3, 4, 5)))
+    assert recorder.batches == [[1, 2], [3, 4, 5]]
+
+
 async def test_a_drain_waits_for_no_company(recorder: Recorder) -> None:
-    batcher = Batcher(recorder.flush, BatchLimits(apart_s=60))
+    batcher = Batcher(recorder.flush, BatchLimits(apart_s=60, apart_per_member_s=60))
     await asyncio.gather(batcher.add(1), batcher.add(2))
     future = batcher.add(3)
     async with asyncio.timeout(1):

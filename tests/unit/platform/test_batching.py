@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from task_platform.domain.batching import BatchLimits, halves, members_to_flush
+from task_platform.domain.batching import (
+    BatchLimits,
+    halves,
+    has_company,
+    members_to_flush,
+    pause_after,
+)
 
 SIZES = st.lists(st.integers(min_value=0, max_value=100), max_size=60)
 LIMITS = st.builds(
     BatchLimits,
     max_count=st.integers(min_value=1, max_value=20),
     max_bytes=st.integers(min_value=1, max_value=300),
+    company=st.integers(min_value=1, max_value=30),
 )
 
 
@@ -43,3 +51,22 @@ def test_halves_are_both_smaller_and_make_the_whole(members: list[int]) -> None:
     assert members[left] + members[right] == members
     assert members[left]
     assert members[right]
+
+
+@pytest.mark.parametrize(
+    ("per_s", "members"), [(2_250, 18.0), (1_500, 12.0), (900, 0.0), (100, 0.0)], ids=str
+)
+def test_pauses_grow_up_to_their_longest_or_shrink_to_nothing(per_s: int, members: float) -> None:
+    limits = BatchLimits(apart_s=0.008, apart_per_member_s=0.001)
+    arrived = 5.0 if members else 30.0
+    for _ in range(100):
+        arrived = per_s * pause_after(int(arrived), limits)
+    assert arrived == pytest.approx(members)
+
+
+@given(st.integers(min_value=0, max_value=40), st.integers(min_value=0, max_value=400), LIMITS)
+def test_company_is_what_fills_a_batch_or_was_said_to_be_enough(
+    members: int, size: int, limits: BatchLimits
+) -> None:
+    is_full = members >= limits.max_count or size >= limits.max_bytes
+    assert has_company(members, size, limits) == (is_full or members >= limits.company)
