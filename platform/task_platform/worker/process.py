@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from time import monotonic
 
 import structlog
@@ -76,6 +77,7 @@ class Worker:
         self._settings = settings
         self._concurrency = settings.worker_concurrency
         self._pace = Pace(self._concurrency)
+        self._leapt = asyncio.Event()
         self._letting_go: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Task[Taken] | None = None
         metrics = WorkerMetrics(service.registry, handlers.task_types)
@@ -240,8 +242,13 @@ class Worker:
 
     async def _keep_pace(self) -> None:
         while True:
-            await asyncio.sleep(PACE_EVERY_S)
-            self._pace.tick(monotonic())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PACE_EVERY_S):
+                    await self._leapt.wait()
+            if self._leapt.is_set():
+                self._leapt.clear()
+            else:
+                self._pace.tick(monotonic())
             self._service.readiness.set("slots", met=self._slots.usable > 0)
             wanted = wanted_prefetch(self._concurrency, self._pace.per_s)
             if self._slots.reserved_s > RESERVED_S or self._redistribution.is_stalled:
@@ -251,7 +258,8 @@ class Worker:
 
     def _finish(self, *finished: Finished) -> None:
         self._completer.add(finished)
-        self._pace.count(len(finished))
+        if self._pace.count(len(finished), monotonic()):
+            self._leapt.set()
 
     def _fill_slots(self) -> None:
         self._slots.fill()
