@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from time import monotonic
 
 import structlog
@@ -12,7 +13,7 @@ from task_platform.errors import DatabaseUnavailable
 from task_platform.metrics import WorkerMetrics
 from task_platform.settings import Settings
 from task_platform.storage.claims import renew_claims
-from task_platform.storage.pool import OUTAGE, Pool
+from task_platform.storage.pool import OUTAGE, Pool, until_available
 from task_platform.worker.work import ClaimInHand
 
 log = structlog.get_logger()
@@ -63,25 +64,33 @@ class Leases:
         """Renew until cancelled."""
         while True:
             await asyncio.sleep(self._settings.renew_s)
-            asked = list(self._in_hand)
-            asked_mono = monotonic()
-            if not asked:
+            if not self._in_hand:
                 continue
             try:
-                kept = await renew_claims(
-                    self._pool, asked, owner=self._worker, lease_s=self._settings.lease_s
-                )
+                await self._renew(list(self._in_hand))
             except DatabaseUnavailable as error:
                 # Either the database returns before the lease ends, or the reaper takes over.
                 OUTAGE.complain(error, by="leases")
-                continue
-            OUTAGE.over(by="leases")
-            for claim_id in kept & self._in_hand.keys():
-                self._in_hand[claim_id].renewed_mono = asked_mono
-            for claim_id in set(asked) - kept:
-                claim = self._in_hand.pop(claim_id, None)
-                if claim is not None and claim.open_tasks > 0:
-                    claim.is_lost = True
-                    self._metrics.leases_lost.inc()
-                    log.warning("a lease ran out", claim_id=claim_id, tasks=claim.open_tasks)
-                    self._on_lost(claim)
+            else:
+                OUTAGE.over(by="leases")
+
+    async def is_still_ours(self, claim: ClaimInHand) -> bool:
+        """Whether this worker has the claim, however long ago it was made; renews it where so."""
+        if claim.may_be_lost(self._settings.lease_s) and not claim.is_lost:
+            await until_available(partial(self._renew, [claim.claim_id]), waiting="a claim waits")
+        return not claim.is_lost
+
+    async def _renew(self, asked: Collection[int]) -> None:
+        asked_mono = monotonic()
+        kept = await renew_claims(
+            self._pool, asked, owner=self._worker, lease_s=self._settings.lease_s
+        )
+        for claim_id in kept & self._in_hand.keys():
+            self._in_hand[claim_id].renewed_mono = asked_mono
+        for claim_id in set(asked) - kept:
+            claim = self._in_hand.pop(claim_id, None)
+            if claim is not None and claim.open_tasks > 0:
+                claim.is_lost = True
+                self._metrics.leases_lost.inc()
+                log.warning("a lease ran out", claim_id=claim_id, tasks=claim.open_tasks)
+                self._on_lost(claim)

@@ -225,8 +225,8 @@ class Worker:
         finished: list[Finished] = []
         to_wait = []
         assignments = taken.assignments
-        if assignments and assignments[0].claim.may_be_lost(self._settings.lease_s):
-            # It was answered long ago, behind tasks that took their time.
+        if assignments and not await self._leases.is_still_ours(assignments[0].claim):
+            # It was answered late, or long ago, behind tasks that took their time.
             self._abandon(*assignments)
             assignments = ()
         for assignment in assignments:
