@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from task_platform.domain.batching import BatchLimits, has_company, members_to_flush, pause_after
+from task_platform.domain.batching import BatchLimits, Spacing, has_company, members_to_flush
 from task_platform.errors import Overloaded
 
 M = TypeVar("M")
@@ -45,7 +45,7 @@ class Batcher(Generic[M, R]):
         self._waiting_bytes = 0
         self._flushing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._next_start = 0.0
+        self._spacing = Spacing(limits)
         self._is_draining = False
         self._settled = asyncio.Event()
         self._settled.set()
@@ -89,9 +89,9 @@ class Batcher(Generic[M, R]):
             may_go = self._is_draining or has_company(
                 len(self._waiting), self._waiting_bytes, self._limits
             )
-            if not may_go and loop.time() < self._next_start:
+            if not may_go and (pause_s := self._spacing.pause_s(loop.time())):
                 if self._timer is None:
-                    self._timer = loop.call_at(self._next_start, self._on_timer)
+                    self._timer = loop.call_later(pause_s, self._on_timer)
                 return
             task = asyncio.create_task(self._run_batch())
             self._flushing.add(task)
@@ -113,8 +113,7 @@ class Batcher(Generic[M, R]):
         batch = self._cut_batch()
         if not batch:
             return
-        if pause_s := pause_after(len(batch), self._limits):
-            self._next_start = asyncio.get_running_loop().time() + pause_s
+        self._spacing.note(len(batch), asyncio.get_running_loop().time())
         outcomes: Sequence[R | Exception]
         try:
             outcomes = await self._flush([member for member, _, _ in batch])

@@ -57,7 +57,7 @@ class Plan:
     @property
     def pairs(self) -> int:
         """Drains with a full and an empty table, side by side; an interval needs several."""
-        return max(3, self.cycles + 1)
+        return max(3, 2 * self.cycles)
 
     def has(self, *groups: Group) -> bool:
         """Whether any of these groups is to be measured."""

@@ -39,6 +39,23 @@ def pause_after(members: int, limits: BatchLimits) -> float:
     return min(limits.apart_s, members * limits.apart_per_member_s)
 
 
+class Spacing:
+    """When the next batch may begin, by the one before it. All instants are of one clock."""
+
+    def __init__(self, limits: BatchLimits) -> None:
+        self._limits = limits
+        self._next_at = 0.0
+
+    def note(self, members: int, now: float) -> None:
+        """Begin the pause after a batch of so many."""
+        if pause_s := pause_after(members, self._limits):
+            self._next_at = now + pause_s
+
+    def pause_s(self, now: float) -> float:
+        """What is left of the pause."""
+        return max(0.0, self._next_at - now)
+
+
 def has_company(members: int, size: int, limits: BatchLimits) -> bool:
     """Whether so many waiting members, of this size together, need no pause before they go."""
     return members >= min(limits.company, limits.max_count) or size >= limits.max_bytes

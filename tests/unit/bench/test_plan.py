@@ -34,7 +34,7 @@ def test_a_smaller_scale_makes_less_but_never_nothing() -> None:
     assert Plan(scale=0.01).seconds(4.0) == 1.0
 
 
-@pytest.mark.parametrize(("cycles", "sleep", "pairs"), [(1, 1, 3), (3, 1, 4), (5, 2, 6)])
+@pytest.mark.parametrize(("cycles", "sleep", "pairs"), [(1, 1, 3), (3, 1, 6), (5, 2, 10)])
 def test_cycles_set_every_number_of_repetitions(cycles: int, sleep: int, pairs: int) -> None:
     plan = Plan(cycles=cycles)
     assert (plan.sleep_cycles, plan.pairs) == (sleep, pairs)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from task_platform.domain.batching import (
     BatchLimits,
+    Spacing,
     halves,
     has_company,
     members_to_flush,
@@ -62,6 +63,16 @@ def test_pauses_grow_up_to_their_longest_or_shrink_to_nothing(per_s: int, member
     for _ in range(100):
         arrived = per_s * pause_after(int(arrived), limits)
     assert arrived == pytest.approx(members)
+
+
+def test_what_is_left_of_a_pause_shrinks_and_one_alone_begins_none() -> None:
+    spacing = Spacing(BatchLimits(apart_s=4.0, apart_per_member_s=1.0))
+    assert spacing.pause_s(0.0) == 0
+    spacing.note(3, 10.0)
+    assert [spacing.pause_s(now) for now in (10.0, 12.5, 13.0, 99.0)] == [3.0, 0.5, 0.0, 0.0]
+    spacing.note(250, 20.0)
+    spacing.note(1, 21.0)
+    assert spacing.pause_s(21.0) == 3.0
 
 
 @given(st.integers(min_value=0, max_value=40), st.integers(min_value=0, max_value=400), LIMITS)
