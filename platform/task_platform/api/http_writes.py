@@ -11,10 +11,10 @@ from typing import Any
 
 
 class GatheredTransport:
-    """A transport as far as uvicorn uses one."""
+    """A transport as far as uvicorn uses one. `connection` is what it writes to."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
+        self.connection = transport
         self._loop = loop
         self._waiting: list[bytes] = []
 
@@ -27,23 +27,23 @@ class GatheredTransport:
     def write_eof(self) -> None:
         """Send what waits, and that nothing more will come."""
         self.flush()
-        self._transport.write_eof()
+        self.connection.write_eof()
 
     def close(self) -> None:
         """Send what waits, then close."""
         self.flush()
-        self._transport.close()
+        self.connection.close()
 
     def is_closing(self) -> bool:
-        return self._transport.is_closing()
+        return self.connection.is_closing()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """What the transport knows of its connection."""
-        return self._transport.get_extra_info(name, default)
+        return self.connection.get_extra_info(name, default)
 
     def flush(self) -> None:
         """Send what waits."""
         if self._waiting:
             waiting, self._waiting = self._waiting, []
-            if not self._transport.is_closing():
-                self._transport.write(b"".join(waiting))
+            if not self.connection.is_closing():
+                self.connection.write(b"".join(waiting))

@@ -145,6 +145,28 @@ async def test_what_was_asked_before_the_end_is_answered_and_the_last_in09(
     assert await wire.is_closed()
 
 
+class EndedProtocol(BoundedHttpProtocol):
+    """Finds the end of the client's side in the very turn of the loop that answers.
+
+    The loop then closes what it knows as the connection.
+    """
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.eof_received():
+            self._gathered.connection.close()
+
+
+async def test_an_end_in_the_turn_of_the_answer_takes_nothing_of_it_in09(
+    settings: Settings,
+) -> None:
+    async with served(settings, EndedProtocol) as port, wired(port) as wire:
+        await wire.send(POST)
+        answer = await wire.answer()
+        assert (answer.status, json.loads(answer.body)["payload"]) == (201, 1)
+        assert await wire.is_closed()
+
+
 async def test_garbage_and_then_the_end_take_no_answer_away_in09(
     wire: Wire, settings: Settings, pool: Pool
 ) -> None:
