@@ -24,8 +24,12 @@ SMALL, GROWN = 100, 20_000
 
 
 @pytest.fixture(params=[False, True], ids=["planned anew", "plans kept"])
-async def one_connection(request: pytest.FixtureRequest, settings: Settings) -> AsyncIterator[Pool]:
-    """A pool whose statements all go over one connection, as a relay and as a worker have it."""
+async def one_connection(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Pool]:
+    """A pool whose statements all go over one connection, as a relay and as a worker have it.
+
+    On a database of its own: the rows that other tests left dead would change the plans.
+    """
+    settings = Settings(database_url=database_url)
     pool = await open_pool(settings, process="test", size=1, keeps_plans=request.param)
     yield pool
     await pool.close()
