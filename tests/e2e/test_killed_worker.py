@@ -11,6 +11,7 @@ import asyncpg
 import pandas as pd
 import pytest
 from task_lab.run import Experiment, open_experiment
+from task_lab.runtime.base import Replica
 from task_lab.store import RunFolder
 
 ROUND = "sleep-w3-r01"
@@ -26,6 +27,18 @@ PARAMS: dict[str, Any] = {
 BLIND = "counts_agree"
 
 
+HOLDS = """
+select 1
+from claims, unnest(task_ids, fences) as held (task_id, fence)
+join tasks on tasks.id = held.task_id and tasks.fence = held.fence
+where owner like $1 and state = 'PROCESSING'
+limit 1
+"""
+IS_ASKED = """
+select 1 from pg_stat_activity where application_name = 'task-platform worker' and state = 'active'
+"""
+
+
 async def kill_a_worker_at_work(experiment: Experiment, *, within_s: float) -> None:
     """Wait until the round is under way and a worker holds tasks of it, then kill that worker."""
     folder = RunFolder(experiment.folder)
@@ -35,14 +48,27 @@ async def kill_a_worker_at_work(experiment: Experiment, *, within_s: float) -> N
         victim = experiment.runtime.replicas()[0]
         ledger = await asyncpg.connect(experiment.endpoints.database_url)
         try:
-            # An owner's name holds its process id.
-            while not await ledger.fetchval(
-                "select 1 from claims where owner like $1 limit 1", f"%:{victim.pid}:%"
-            ):
-                await asyncio.sleep(0.005)
+            await _freeze_at_work(experiment, ledger, victim)
+            experiment.runtime.kill_worker(victim)
         finally:
+            experiment.runtime.resume_workers()
             await ledger.close()
-    experiment.runtime.kill_worker(victim)
+
+
+async def _freeze_at_work(
+    experiment: Experiment, ledger: asyncpg.Connection, victim: Replica
+) -> None:
+    """Freeze all workers at a moment in which the victim holds tasks that have not ended."""
+    while True:
+        experiment.runtime.pause_workers()
+        # What they asked for before is carried out still.
+        while await ledger.fetchval(IS_ASKED):
+            await asyncio.sleep(0.005)
+        # An owner's name holds its process id.
+        if await ledger.fetchval(HOLDS, f"%:{victim.pid}:%"):
+            return
+        experiment.runtime.resume_workers()
+        await asyncio.sleep(0.005)
 
 
 @pytest.mark.timeout(240)

@@ -91,9 +91,9 @@ class Reannouncer:
         await self._probe.close()
 
     async def _search(self, after: UUID, *, only_overtaken: bool) -> None:
-        """Go on with the search, to its end or until the turn is over."""
+        """Go on with the search by a window at least, to its end or until the turn is over."""
         ends_at = monotonic() + _TURN_S
-        while monotonic() < ends_at:
+        while True:
             window = await self._announce_forgotten(after, None, only_overtaken=only_overtaken)
             if window.last_scanned is None:
                 self._after = None
@@ -103,6 +103,8 @@ class Reannouncer:
                 self._advance_mark(window.first_open, window.last_scanned)
                 self._mark_is_settled = window.first_open is not None
             self._after = after = window.last_scanned
+            if monotonic() >= ends_at:
+                return
 
     async def _look_at_history(self, *, only_overtaken: bool) -> None:
         now = monotonic()
