@@ -17,6 +17,9 @@ from task_lab.errors import UsageError, did_you_mean
 
 DEFINITIONS = Path(__file__).resolve().parents[1] / "definitions"
 
+# Fewer say more about the loops' start than about their pace.
+_LEAST_FLOOR_TASKS = 2_000
+
 RuntimeName = Literal["native", "compose", "auto"]
 Kind = Literal["warmup", "round", "drain"]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
@@ -190,7 +193,14 @@ def resolve(definition: Definition, asked: Mapping[str, object]) -> Spec:
         in_flight=given.in_flight or definition.in_flight,
         warmup_tasks=definition.warmup_tasks,
         batch_size=definition.batch_size,
-        floor_tasks=definition.floor_tasks,
+        floor_tasks=max(
+            min(_LEAST_FLOOR_TASKS, definition.floor_tasks),
+            in_proportion(
+                definition.floor_tasks,
+                asked=(given.tasks or definition.tasks) * (given.rounds or definition.rounds),
+                defined=definition.tasks * definition.rounds,
+            ),
+        ),
         seed=definition.seed if given.seed is None else given.seed,
         settings=definition.settings,
         workloads=[_resolve_workload(name, definition, given) for name in names],
@@ -224,7 +234,7 @@ def _resolve_workload(name: str, definition: Definition, given: Asked) -> Worklo
         tasks=tasks,
         rounds=rounds,
         drain_tasks=given.drain_tasks
-        or scaled_drain_tasks(
+        or in_proportion(
             base.drain_tasks,
             asked=tasks * rounds,
             defined=definition.tasks * (base.rounds or definition.rounds),
@@ -232,10 +242,10 @@ def _resolve_workload(name: str, definition: Definition, given: Asked) -> Worklo
     )
 
 
-def scaled_drain_tasks(drain_tasks: int, *, asked: int, defined: int) -> int:
-    """Tasks to pre-fill the queue with: a smaller run gets a proportionally smaller drain.
+def in_proportion(tasks: int, *, asked: int, defined: int) -> int:
+    """Tasks of a drain or of the floor: a smaller run gets proportionally smaller ones.
 
     asked, defined: tasks of all rounds together, as asked for and as the definition has them. A
-    larger run keeps the definition's drain, which is long enough to be measured.
+    larger run keeps the definition's number, which is long enough to be measured.
     """
-    return max(1, round(drain_tasks * min(1.0, asked / defined)))
+    return max(1, round(tasks * min(1.0, asked / defined)))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from task_lab.errors import UsageError
-from task_lab.spec import load_definition, phases_of, resolve, scaled_drain_tasks
+from task_lab.spec import in_proportion, load_definition, phases_of, resolve
 
 THROUGHPUT = load_definition("throughput")
 
@@ -128,12 +128,22 @@ def test_a_definition_with_a_key_nobody_knows_is_refused(tmp_path: Path) -> None
 def test_a_smaller_run_gets_a_smaller_drain_and_a_larger_one_no_larger(
     drain: int, asked: int, defined: int
 ) -> None:
-    scaled = scaled_drain_tasks(drain, asked=asked, defined=defined)
+    scaled = in_proportion(drain, asked=asked, defined=defined)
     assert 1 <= scaled <= drain
     if asked >= defined:
         assert scaled == drain
     else:
         assert abs(scaled - drain * asked / defined) <= 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "floor"),
+    [({}, 20_000), ({"rounds": 100}, 20_000), ({"rounds": 3}, 6_000), ({"tasks": 10}, 2_000)],
+)
+def test_a_smaller_run_has_a_smaller_floor_down_to_what_still_says_something(
+    asked: dict[str, object], floor: int
+) -> None:
+    assert resolve(THROUGHPUT, asked).floor_tasks == floor
 
 
 def test_a_drain_asked_for_is_not_scaled() -> None:
