@@ -7,7 +7,7 @@ BENCH_READY := $(VENV)/.bench-ready
 # JupyterLab refuses to run as root unless it is told.
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup report test test-slow test-compose test-compose-lab test-compose-users chaos lint format floor bench bench-setup test-bench env up down lab \
+.PHONY: help setup report test test-setup test-slow test-compose test-compose-lab test-compose-users chaos lint format floor bench bench-setup test-bench env up down lab \
 	compose-engine clean
 
 help:
@@ -55,9 +55,13 @@ $(BENCH_READY): $(READY)
 report: setup
 	$(BIN)/task-lab run throughput $(ARGS)
 
+# What only the tests need: a browser, which looks at the pages.
+test-setup: setup
+	@bash experiments/install_chromium.sh
+
 # In the order of the folders: the long files, which have few tests, come first, so that none is left
 # to run alone at the end.
-test: setup
+test: test-setup
 	$(BIN)/pytest -m "not slow and not compose" --numprocesses 2 --dist loadfile \
 		--no-loadscope-reorder $(ARGS)
 
