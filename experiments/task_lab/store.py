@@ -1,7 +1,7 @@
 """The run folder: where every fact of a run is put, and how it gets there whole.
 
-JSON documents are replaced atomically; `events.jsonl` only grows. What the files hold is decided
-by their writers.
+JSON documents are replaced atomically and read strictly; `events.jsonl` only grows. What the files
+hold is decided by their writers.
 """
 
 from __future__ import annotations
@@ -13,13 +13,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from task_lab.errors import UsageError
+from task_lab.errors import InvalidRun, UsageError
 
 PROJECT = Path(__file__).resolve().parents[2]
 RESULTS = PROJECT / "results"
 SCHEMA = 1
+
+
+class Unreadable(InvalidRun):
+    """A file of a run is not what its writer left: cut, or changed by hand. `path` is the file."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"{path} cannot be read: {problem}")
 
 
 class RunFolder:
@@ -42,15 +50,17 @@ class RunFolder:
         write_atomically(self.path / name, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
     def read_json(self, name: str) -> Any:
-        """The named document. Raises FileNotFoundError."""
-        return json.loads((self.path / name).read_text("utf-8"))
+        """The named document. Raises FileNotFoundError, Unreadable."""
+        return read_json(self.path / name)
 
     def run(self) -> dict[str, Any]:
-        """run.json. Raises UsageError where the folder is not a run's."""
+        """run.json. Raises UsageError where the folder is not a run's, Unreadable for a cut one."""
         try:
             document: dict[str, Any] = self.read_json("run.json")
         except (FileNotFoundError, NotADirectoryError):
             raise UsageError(f"{self.path} is not the folder of a run: no run.json") from None
+        if not isinstance(document, dict):
+            raise Unreadable(self.path / "run.json", "it is not an object")
         return document
 
     def update_run(self, **fields: object) -> None:
@@ -61,7 +71,7 @@ class RunFolder:
         """Add a line to events.jsonl and return it. `at` is unix seconds."""
         line = {"at": time.time(), "event": event, **fields}
         with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(line, allow_nan=False) + "\n")
         if self._listener:
             self._listener(line)
         return line
@@ -106,17 +116,46 @@ def create_run(
     return folder
 
 
+def read_json(path: Path) -> Any:
+    """The document in a file, by the letter of JSON: no NaN, no Infinity, no name twice.
+
+    Raises FileNotFoundError; Unreadable, which names the file, for anything that is no JSON.
+    """
+    return _parse(path.read_bytes(), path)
+
+
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON lines of an append-only file; none if it does not exist.
+    """The JSON lines of an append-only file; none if it does not exist. Raises Unreadable.
 
     A last line without its newline was cut by a kill and is left out: it was never complete.
     """
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if line.endswith("\n"):
-                yield json.loads(line)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(b"\n"):
+                yield _parse(line, path, f"line {number}: ")
+
+
+def _parse(text: bytes, path: Path, where: str = "") -> Any:
+    try:
+        return json.loads(
+            text.decode("utf-8"), parse_constant=_no_number, object_pairs_hook=_names_once
+        )
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(path, f"{where}{error}") from None
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return document
 
 
 def write_atomically(path: Path, text: str, *, private: bool = False) -> None:

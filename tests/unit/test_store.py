@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 from task_lab.errors import UsageError
-from task_lab.store import RunFolder, create_run, read_lines, write_atomically
+from task_lab.store import (
+    RunFolder,
+    Unreadable,
+    create_run,
+    read_json,
+    read_lines,
+    write_atomically,
+)
 
 
 def new_folder(results: Path, sha: str | None = "0123456789abcdef") -> RunFolder:
@@ -77,3 +84,47 @@ def test_a_line_cut_by_a_kill_is_left_out(tmp_path: Path) -> None:
 def test_a_folder_without_a_run_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no run\.json"):
         RunFolder(tmp_path).run()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"verdict": "PA', "Unterminated string"),
+        ("", "Expecting value"),
+        ('{"rate": NaN}', "NaN is not a number"),
+        ('{"rate": -Infinity}', "-Infinity is not a number"),
+        ('{"verdict": "PASS", "verdict": "FAIL"}', "'verdict' stands twice"),
+        ('{"verdict": "PASS"}}', "Extra data"),
+        ("[" * 100_000, "recursion"),
+        ("[]", "not an object"),
+    ],
+)
+def test_a_run_json_that_is_none_is_an_invalid_run_that_names_the_file(
+    text: str, problem: str, tmp_path: Path
+) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(Unreadable, match=problem) as raised:
+        RunFolder(tmp_path).run()
+    assert raised.value.path == tmp_path / "run.json"
+    assert str(tmp_path / "run.json") in str(raised.value)
+    assert raised.value.exit_code == 4
+
+
+def test_bytes_that_are_no_text_are_named_too(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(Unreadable, match=r"summary\.json cannot be read: 'utf-8'"):
+        read_json(tmp_path / "summary.json")
+
+
+def test_a_whole_line_that_is_no_json_is_told_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"event":"a"}\n{"event":\n{"event":"c"}\n')
+    with pytest.raises(Unreadable, match=r"events\.jsonl cannot be read: line 2: "):
+        list(read_lines(path))
+
+
+def test_an_event_that_cannot_be_json_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    folder = new_folder(tmp_path)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        folder.append_event("measured", rate=float("nan"))
+    assert folder.events() == []
