@@ -3,6 +3,8 @@
 Pure. The cell holds annotated assignments of literals and nothing else (`tasks: int = 500`), so
 names, types and defaults are read without running it. papermill itself only warns about a name or
 a missing cell, and turns a value it does not know into quoted text.
+
+A value is passed on as it is or refused: converted, it would be another one inside the kernel.
 """
 
 import ast
@@ -39,11 +41,12 @@ class ParametersRefused(UsageError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A declared parameter. `annotation` is its type as written."""
+    """A declared parameter. `annotation` is its type as written, `kind` the type itself."""
 
     name: str
     annotation: str
     default: object
+    kind: Any
     adapter: TypeAdapter[Any]
 
 
@@ -63,10 +66,17 @@ def declared_parameters(notebook: NotebookNode, name: str) -> dict[str, Paramete
     if len(tagged) > 1:
         raise NotebookUnusable(name, f"{len(tagged)} cells have the tag {TAG!r}; one is needed")
     try:
-        statements = ast.parse(tagged[0].source).body
-        return dict(_declared(statement) for statement in statements)
+        return declared_in(tagged[0].source)
     except (SyntaxError, ValueError) as error:
         raise NotebookUnusable(name, f"its {TAG} cell cannot be read: {error}") from error
+
+
+def declared_in(source: str) -> dict[str, Parameter]:
+    """The parameters that a cell of this source declares.
+
+    Raises SyntaxError or ValueError when it holds anything but annotated literals.
+    """
+    return dict(_declared(statement) for statement in ast.parse(source).body)
 
 
 def check_parameters(
@@ -82,14 +92,22 @@ def check_parameters(
     for key, value in given.items():
         if key not in declared:
             problems[key] = f"is unknown{did_you_mean(key, declared)}"
-            continue
-        try:
+        elif problem := problem_with(declared[key], value):
+            problems[key] = problem
+        else:
             checked[key] = declared[key].adapter.validate_python(value)
-        except ValidationError:
-            problems[key] = f"must be {declared[key].annotation}, not {value!r}"
     if problems:
         raise ParametersRefused(name, problems)
     return checked
+
+
+def problem_with(parameter: Parameter, value: object) -> str | None:
+    """Why the value is none of the parameter's; None where it is one."""
+    try:
+        parameter.adapter.validate_python(value)
+    except ValidationError:
+        return f"must be {parameter.annotation}, not {value!r}"
+    return None
 
 
 def _declared(statement: ast.stmt) -> tuple[str, Parameter]:
@@ -99,8 +117,9 @@ def _declared(statement: ast.stmt) -> tuple[str, Parameter]:
         and statement.value is not None
     ):
         raise ValueError(f"line {statement.lineno} is not `name: type = value`")
+    kind = _type_of(statement.annotation)
     adapter: TypeAdapter[Any] = TypeAdapter(
-        _type_of(statement.annotation), config=ConfigDict(strict=True, allow_inf_nan=False)
+        kind, config=ConfigDict(strict=True, allow_inf_nan=False)
     )
     default = ast.literal_eval(statement.value)
     annotation = ast.unparse(statement.annotation)
@@ -109,7 +128,7 @@ def _declared(statement: ast.stmt) -> tuple[str, Parameter]:
         adapter.validate_python(default)
     except ValidationError:
         raise ValueError(f"the default of {name} is not {annotation}") from None
-    return name, Parameter(name, annotation, default, adapter)
+    return name, Parameter(name, annotation, default, kind, adapter)
 
 
 def _type_of(annotation: ast.expr) -> Any:
