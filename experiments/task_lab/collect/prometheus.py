@@ -20,6 +20,7 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.util.retry import Retry
 
+from task_lab.collect.promql import evaluations_a_step
 from task_lab.errors import Unknown, UsageError
 
 # Prometheus refuses more steps than this in one series; the second bounds what one answer costs.
@@ -28,8 +29,6 @@ MAX_EVALUATIONS = 200_000
 # Fewer scrapes than this in a window draw no curve: a rate needs two, a shape more.
 MIN_SCRAPES = 4
 _TIMEOUT_S = 15
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_SUBQUERY = re.compile(r"\[(\d+)(ms|[smhd]):(?:(\d+)(ms|[smhd]))?\]")
 _SELECTOR = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{([^}]*)\}")
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _NEAR = 5
@@ -202,10 +201,7 @@ def check_budget(query: str, window: Window, step_s: float) -> None:
     steps = math.floor(window.whole_seconds().seconds / step_s) + 1
     if steps > MAX_STEPS:
         raise TooManyPoints(query, steps, MAX_STEPS)
-    each = 1.0
-    for length, unit, resolution, resolution_unit in _SUBQUERY.findall(query):
-        every_s = float(resolution) * _UNITS_S[resolution_unit] if resolution else step_s
-        each += float(length) * _UNITS_S[unit] / every_s
+    each = evaluations_a_step(query, step_s)
     if steps * each > MAX_EVALUATIONS:
         raise TooManyPoints(query, steps * each, MAX_EVALUATIONS)
 

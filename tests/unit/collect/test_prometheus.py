@@ -52,7 +52,11 @@ def test_whole_seconds_never_cut_the_window(start: float, length: float) -> None
         ("max_over_time(rate(x[5m])[10m:1s])", minutes(1), 1, True),
         ("max_over_time(rate(x[5m])[10m:])", minutes(1), 1, True),
         ("max_over_time(rate(x[5m])[10d:])", minutes(1), 1, False),
-        ("max_over_time((max_over_time(x[1h:1s]))[1h:1s])", minutes(60), 1, False),
+        ("max_over_time((max_over_time(x[1h:1s]))[1h:1s])", minutes(0), 1, False),
+        ("max_over_time(x[1h:1s]) / max_over_time(y[1h:1s])", minutes(0), 1, True),
+        ("max_over_time(x[1h30m:10ms])", minutes(0), 1, False),
+        ("max_over_time(x[1w:])", minutes(60), 60, False),
+        ('max_over_time(x{a="[60m:10ms]"}[10m:1s])', minutes(1), 1, True),
     ],
 )
 def test_b9_a_query_beyond_the_budget_is_not_sent(
