@@ -15,7 +15,8 @@ import httpx
 import psutil
 import pytest
 from task_lab.errors import MissingPrograms, ProgramFailed, UsageError
-from task_lab.runtime.base import Endpoints, Runtime
+from task_lab.faults.seen import answer_of
+from task_lab.runtime.base import Endpoints, Runtime, Server
 from task_lab.runtime.broker_probe import consumer_count
 from task_lab.runtime.instance import MARK
 from task_lab.runtime.process import run_boots, until
@@ -128,7 +129,7 @@ def test_a_stack_can_be_brought_up_only_once(runtime: Runtime, endpoints: Endpoi
     wait_succeeded(endpoints, submit(endpoints))
 
 
-def test_scaling_returns_when_replicas_consumers_and_targets_agree(
+def test_b4_scaling_returns_when_replicas_consumers_and_targets_agree(
     runtime: Runtime, endpoints: Endpoints
 ) -> None:
     oldest = runtime.scale(1)[0]
@@ -175,6 +176,57 @@ def test_a_killed_worker_is_gone_until_scaling_replaces_it(
     with pytest.raises(UsageError):
         runtime.kill_worker(victim)
     assert victim not in runtime.scale(2)
+    wait_succeeded(endpoints, submit(endpoints))
+
+
+@pytest.mark.parametrize("name", ["worker-2", "relay", "api"])
+def test_a_process_killed_by_its_name_stays_away_until_it_is_started(
+    runtime: Runtime, endpoints: Endpoints, name: str
+) -> None:
+    runtime.scale(2)
+    victim = runtime.process(name)
+    assert victim.state == "running"
+    runtime.kill(name)
+    assert runtime.process(name).state == "ended"
+    assert not psutil.pid_exists(victim.pid)
+    runtime.start(name)
+    back = runtime.process(name)
+    assert (back.name, back.state) == (victim.name, "running")
+    assert back.pid != victim.pid
+    wait_succeeded(endpoints, submit(endpoints))
+    with pytest.raises(UsageError, match="running already"):
+        runtime.start(name)
+
+
+def test_a_process_frozen_by_its_name_goes_on_when_thawed(
+    runtime: Runtime, endpoints: Endpoints
+) -> None:
+    runtime.freeze("api")
+    assert runtime.process("api").state == "frozen"
+    assert not answers(endpoints.api_url)
+    runtime.thaw("api")
+    assert runtime.process("api").state == "running"
+    wait_succeeded(endpoints, submit(endpoints))
+
+
+def test_a_name_that_nobody_has_is_refused_with_the_nearest(
+    runtime: Runtime, endpoints: Endpoints
+) -> None:
+    with pytest.raises(UsageError, match="did you mean 'relay'"):
+        runtime.kill("rely")
+
+
+@pytest.mark.parametrize("server", ["broker", "database"])
+def test_a_server_that_is_cut_off_answers_nobody_until_the_cut_ends(
+    runtime: Runtime, endpoints: Endpoints, server: Server
+) -> None:
+    url = endpoints.amqp_url if server == "broker" else endpoints.database_url
+    assert runtime.endpoints() == endpoints
+    assert answer_of(url) == "answered"
+    with runtime.cut_off(server) as means:
+        assert means
+        assert answer_of(url) != "answered"
+    wait_until(lambda: answer_of(url) == "answered", "the server to answer")
     wait_succeeded(endpoints, submit(endpoints))
 
 

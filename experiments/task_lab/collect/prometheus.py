@@ -20,7 +20,7 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.util.retry import Retry
 
-from task_lab.collect.promql import evaluations_a_step
+from task_lab.collect.promql import evaluations_a_step, mixer_without_grouping
 from task_lab.errors import Unknown, UsageError
 
 # Prometheus refuses more steps than this in one series; the second bounds what one answer costs.
@@ -107,6 +107,17 @@ class TooManyPoints(UsageError):
         self.query, self.evaluations, self.allowed = query, evaluations, allowed
 
 
+class GroupingNotNamed(UsageError):
+    """The query mixes all its series into one mean or spread; it was not sent."""
+
+    def __init__(self, query: str, mixer: str) -> None:
+        super().__init__(
+            f"{query}: name what {mixer} is by, such as `{mixer} by (instance) (…)`, or"
+            f" `{mixer} by () (…)` where all series are one"
+        )
+        self.query, self.mixer = query, mixer
+
+
 class Prometheus:
     """A Prometheus server, asked for ranges only."""
 
@@ -123,10 +134,12 @@ class Prometheus:
     def range(self, query: str, window: Window, step_s: float) -> list[Series]:
         """The answer at every step of the window, its ends widened to whole seconds.
 
-        Raises NoData for an empty answer or one without a number, TooManyPoints before anything
-        is sent, QueryFailed when Prometheus refuses or does not answer.
+        Raises NoData for an empty answer or one without a number, QueryFailed when Prometheus
+        refuses or does not answer; before anything is sent, TooManyPoints and GroupingNotNamed.
         """
         check_budget(query, window, step_s)
+        if mixer := mixer_without_grouping(query):
+            raise GroupingNotNamed(query, mixer)
         series = self._ask(query, window, step_s)
         if not any(math.isfinite(value) for one in series for _, value in one.points):
             raise NoData(query, window, self._near(query, window))

@@ -1,4 +1,4 @@
-"""What can be said of a query from its text alone: its ranges, and what it would cost. Pure."""
+"""What can be said of a query from its text alone: its ranges, its cost, what it mixes. Pure."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _DURATION = r"(?:\d+(?:ms|[smhdwy]))+"
 _PART = re.compile(r"(\d+)(ms|[smhdwy])")
 _RANGE = re.compile(rf"\[({_DURATION})\]")
 _SUBQUERY = re.compile(rf"\[({_DURATION})\s*:\s*({_DURATION})?\]")
+_MIXER = re.compile(r"\b(avg|quantile|stddev|stdvar)\s*\(")
+_GROUPING = re.compile(r"\s*(?:by|without)\s*\(")
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
 
 
@@ -39,7 +41,7 @@ def evaluations_a_step(query: str, step_s: float) -> float:
 
     A subquery inside another is evaluated as often as their points multiply.
     """
-    bare = _TEXT.sub(lambda text: "_" * len(text[0]), query)
+    bare = _without_texts(query)
     default_s = min(step_s, _DEFAULT_RESOLUTION_S)
     found = [
         (
@@ -53,6 +55,32 @@ def evaluations_a_step(query: str, step_s: float) -> float:
         math.prod(points for start, end, points in found if start <= own_end <= end)
         for _, own_end, _ in found
     )
+
+
+def mixer_without_grouping(query: str) -> str | None:
+    """The first aggregation that mixes series into a mean or a spread and does not say by what.
+
+    Workers at 10/s and at 90/s would become one at 50/s. Sums and extremes say what they are.
+    """
+    bare = _without_texts(query)
+    for mixer in _MIXER.finditer(bare):
+        if not _GROUPING.match(bare, _closing(bare, mixer.end() - 1) + 1):
+            return mixer[1]
+    return None
+
+
+def _without_texts(query: str) -> str:
+    return _TEXT.sub(lambda text: "_" * len(text[0]), query)
+
+
+def _closing(query: str, start: int) -> int:
+    """Where the parenthesis that opens at `start` closes; the end where it never does."""
+    depth = 0
+    for at in range(start, len(query)):
+        depth += {"(": 1, ")": -1}.get(query[at], 0)
+        if depth == 0:
+            return at
+    return len(query)
 
 
 def _operand_start(query: str, end: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from task_lab.collect.promql import evaluations_a_step, ranges_s, seconds_of
+from task_lab.collect.promql import evaluations_a_step, mixer_without_grouping, ranges_s, seconds_of
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,23 @@ def test_ranges_are_told_and_subqueries_are_none() -> None:
 )
 def test_a_subquery_inside_another_multiplies(query: str, evaluations: float) -> None:
     assert evaluations_a_step(query, step_s=2) == pytest.approx(evaluations)
+
+
+@pytest.mark.parametrize(
+    ("query", "mixer"),
+    [
+        ("avg(rate(x[1s]))", "avg"),
+        ("1 + quantile(0.95, rate(x[1s]))", "quantile"),
+        ("stddev (x) / 2", "stddev"),
+        ("max(avg(x) or avg by (instance) (x))", "avg"),
+        ("avg by (instance) (rate(x[1s]))", None),
+        ("avg(rate(x[1s])) by (instance)", None),
+        ("quantile without (le) (0.95, x)", None),
+        ("avg by () (x)", None),
+        ("sum(x) + max(x) + count(x)", None),
+        ("avg_over_time(x[1m]) + histogram_quantile(0.95, sum by (le) (x))", None),
+        ('x{a="avg(y)"}', None),
+    ],
+)
+def test_b16_a_mean_of_several_series_names_its_grouping(query: str, mixer: str | None) -> None:
+    assert mixer_without_grouping(query) == mixer
