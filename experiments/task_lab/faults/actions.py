@@ -6,31 +6,26 @@ whatever happened in between. Actions block; each runs in a thread of its own.
 
 from __future__ import annotations
 
-import signal
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 import psutil
 
 from task_lab.faults import services
 from task_lab.faults.plan import Fault, Kind
+from task_lab.faults.seen import Proof, refused
+from task_lab.runtime.freezing import freezes, frozen_family
 from task_lab.runtime.native import NativeRuntime
 from task_lab.runtime.platform_process import PlatformProcess
-from task_lab.runtime.ports import LOOPBACK
 from task_lab.runtime.restarter import Restarter
 from task_lab.runtime.servers import started
 
 # More than a drained process may take: its handlers' grace, and some air for a busy machine.
 _DRAIN_WITHIN_S = 30.0
-_FROZEN_WITHIN_S = 2.0
-_GONE_WITHIN_S = 5.0
-_LOOK_EVERY_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -44,14 +39,6 @@ class Stage:
     def process(self, name: str) -> PlatformProcess:
         """The platform's process of that name. Raises StopIteration where there is none."""
         return next(one for one in self.runtime.processes() if one.name == name)
-
-
-@dataclass(frozen=True)
-class Proof:
-    """Whether the fault reached anything, and what showed it."""
-
-    bit: bool
-    seen: Mapping[str, Any]
 
 
 Action = Callable[[Stage, Fault], AbstractContextManager[Proof]]
@@ -110,22 +97,9 @@ def _freeze(stage: Stage, fault: Fault) -> Iterator[Proof]:
     process = stage.process(fault.target)
     process.freeze()
     try:
-        yield Proof(_is_frozen(process.pid), {"pid": process.pid, "state": "T"})
+        yield Proof(freezes(process.pid), {"pid": process.pid, "state": "T"})
     finally:
         process.thaw()
-
-
-def _is_frozen(pid: int) -> bool:
-    """Whether the process stops before long; one that died meanwhile does not."""
-    ends_at = time.monotonic() + _FROZEN_WITHIN_S
-    while time.monotonic() < ends_at:
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_STOPPED:
-                return True
-        except psutil.NoSuchProcess:
-            return False
-        time.sleep(_LOOK_EVERY_S)
-    return False
 
 
 @contextmanager
@@ -133,7 +107,7 @@ def _database_down(stage: Stage, fault: Fault) -> Iterator[Proof]:
     port = started(stage.runtime.servers.postgres).port
     try:
         stage.runtime.stop_database(immediate=fault.kind is Kind.DATABASE_CRASH)
-        yield _refused(port)
+        yield refused(port)
     finally:
         stage.runtime.start_database()
 
@@ -146,23 +120,9 @@ def _broker_down(stage: Stage, fault: Fault) -> Iterator[Proof]:
             stage.runtime.kill_broker()
         else:
             stage.runtime.stop_broker()
-        yield _refused(port)
+        yield refused(port)
     finally:
         stage.runtime.start_broker()
-
-
-def _refused(port: int) -> Proof:
-    """Proof that nobody listens; a killed server may need a moment until its port is free."""
-    ends_at = time.monotonic() + _GONE_WITHIN_S
-    while time.monotonic() < ends_at:
-        try:
-            socket.create_connection((LOOPBACK, port), timeout=1).close()
-        except ConnectionRefusedError:
-            return Proof(True, {"connection": "refused"})
-        except OSError:
-            pass
-        time.sleep(_LOOK_EVERY_S)
-    return Proof(False, {"connection": "accepted"})
 
 
 @contextmanager
@@ -171,18 +131,8 @@ def _server_frozen(stage: Stage, fault: Fault) -> Iterator[Proof]:
     servers = stage.runtime.servers
     is_database = fault.kind is Kind.DATABASE_FREEZE
     pid = started(servers.postgres).pid if is_database else started(servers.rabbitmq).pid
-    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    try:
-        _signal_all(family, signal.SIGSTOP)
-        yield Proof(_is_frozen(pid), {"pid": pid, "state": "T", "processes": len(family)})
-    finally:
-        _signal_all(family, signal.SIGCONT)
-
-
-def _signal_all(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
+    with frozen_family(pid) as processes:
+        yield Proof(freezes(pid), {"pid": pid, "state": "T", "processes": processes})
 
 
 @contextmanager

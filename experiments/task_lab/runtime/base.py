@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
+
+ProcessState = Literal["running", "frozen", "ended"]
+Server = Literal["broker", "database"]
 
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
@@ -44,6 +48,16 @@ class Replica:
     ops_url: str
 
 
+@dataclass(frozen=True, slots=True)
+class ProcessSeen:
+    """A process of the platform as it is now. name: as Prometheus knows it; pid: its last one, 0
+    where the runtime forgets those of the dead."""
+
+    name: str
+    pid: int
+    state: ProcessState
+
+
 class Runtime(Protocol):
     """A stack that can be brought up, scaled, disturbed and taken down again.
 
@@ -58,6 +72,9 @@ class Runtime(Protocol):
 
         settings: more TASK_PLATFORM_* variables for the platform's processes.
         """
+
+    def endpoints(self) -> Endpoints:
+        """Where the stack answers."""
 
     def scale(self, workers: int) -> list[Replica]:
         """Run exactly `workers` workers, at least 0.
@@ -95,6 +112,36 @@ class Runtime(Protocol):
 
     def start_api(self) -> None:
         """Start the API again at the same address."""
+
+    def process(self, name: str) -> ProcessSeen:
+        """One process of the platform: `api`, `relay`, or `worker-N`, the Nth of those meant to
+        run, oldest first, dead ones included. Raises `UsageError` where there is none such.
+        """
+
+    def kill(self, name: str) -> None:
+        """Kill that process with no chance to clean up; it stays away until `start`."""
+
+    def start(self, name: str) -> None:
+        """Start that process again after its end; returns when it says that it is ready."""
+
+    def freeze(self, name: str) -> None:
+        """Stop that process in the middle of whatever it does."""
+
+    def thaw(self, name: str) -> None:
+        """Let that process go on."""
+
+    def cut_off(self, server: Server) -> AbstractContextManager[str]:
+        """Let nobody reach a server for the time of the block, while it keeps what it has.
+
+        Open connections do not break: nothing answers on them any more. Yields by which means.
+        """
+
+    def process_groups(self) -> dict[str, list[int]]:
+        """Process ids of what runs on this host now, by part: its first process, not its children.
+
+        Parts: `api`, `relay`, each worker by its name, and each server. Empty before `up`, after
+        `down`, and for containers of another host. Any thread may ask.
+        """
 
     def logs_dir(self) -> Path:
         """The folder that holds one log for each process; it outlives the stack."""

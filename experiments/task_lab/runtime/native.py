@@ -6,14 +6,16 @@ is told in its own module; how everything ends, whatever happens to us, in `inst
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from task_lab.errors import UsageError
-from task_lab.runtime.base import NO_SETTINGS, Endpoints, Replica
+from task_lab.errors import UsageError, did_you_mean
+from task_lab.runtime.base import NO_SETTINGS, Endpoints, ProcessSeen, Replica, Server
 from task_lab.runtime.broker_probe import consumer_count
+from task_lab.runtime.freezing import freezes, frozen_family, state_of
 from task_lab.runtime.instance import NEEDED_BYTES
 from task_lab.runtime.platform_process import (
     PlatformProcess,
@@ -141,6 +143,45 @@ class NativeRuntime:
         """Every process of the platform that is meant to run: APIs, relays, workers."""
         return [*self._apis, *self._relays, *self._workers]
 
+    def process(self, name: str) -> ProcessSeen:
+        """One process of the platform as it is now; see `Runtime.process`."""
+        process = self._named(name)
+        return ProcessSeen(process.name, process.pid, state_of(process.pid))
+
+    def kill(self, name: str) -> None:
+        """Kill that process; it stays away until `start`."""
+        self._named(name).kill()
+
+    def start(self, name: str) -> None:
+        """Start that process again, at the same address, and wait until it is ready."""
+        run_boots(self._named(name).boot())
+
+    def freeze(self, name: str) -> None:
+        """Stop that process in the middle of whatever it does."""
+        process = self._named(name)
+        process.freeze()
+        freezes(process.pid)
+
+    def thaw(self, name: str) -> None:
+        """Let that process go on."""
+        self._named(name).thaw()
+
+    @contextmanager
+    def cut_off(self, server: Server) -> Iterator[str]:
+        """Freeze a server for the time of the block: there is no network here to be cut."""
+        of_database = server == "database"
+        servers = self._servers
+        pid = started(servers.postgres).pid if of_database else started(servers.rabbitmq).pid
+        with frozen_family(pid) as processes:
+            yield (
+                f"SIGSTOP to the {processes} processes of the server, as there is no network of"
+                " containers to be cut: connections stay open, and nothing answers"
+            )
+
+    def process_groups(self) -> dict[str, list[int]]:
+        """The process of each program that runs now; see `Runtime.process_groups`."""
+        return self._servers.process_groups()
+
     def stop_broker(self) -> None:
         """Stop RabbitMQ in order; its data stays."""
         started(self._servers.rabbitmq).stop()
@@ -265,6 +306,14 @@ class NativeRuntime:
             what=f"Prometheus to scrape exactly {len(wanted)} processes of the platform",
             deadline_s=_SCRAPED_WITHIN_S,
         )
+
+    def _named(self, name: str) -> PlatformProcess:
+        workers = {f"worker-{n}": worker for n, worker in enumerate(self._workers, 1)}
+        others = {process.name: process for process in [*self._apis, *self._relays]}
+        known = {**others, **workers}
+        if name not in known:
+            raise UsageError(f"no process {name!r} runs{did_you_mean(name, known)}")
+        return known[name]
 
     def _running_api(self) -> PlatformProcess:
         if not self._apis:

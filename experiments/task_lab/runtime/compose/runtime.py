@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from task_lab.errors import ProgramFailed, UsageError
-from task_lab.runtime.base import NO_SETTINGS, Endpoints, Replica
+from task_lab.errors import ProgramFailed, UsageError, did_you_mean
+from task_lab.runtime.base import NO_SETTINGS, Endpoints, ProcessSeen, Replica, Server
 from task_lab.runtime.compose.containers import Container, inspect
 from task_lab.runtime.compose.engine import api_get, docker, require_engine
 from task_lab.runtime.compose.files import (
@@ -21,6 +21,8 @@ from task_lab.runtime.compose.files import (
     targets_file,
     write_override,
 )
+from task_lab.runtime.compose.network import network_cut
+from task_lab.runtime.compose.pids import process_groups
 from task_lab.runtime.compose.project import ComposeProject
 from task_lab.runtime.compose.readiness import READY_WITHIN_S, Readiness
 from task_lab.runtime.platform_process import says_ready
@@ -118,15 +120,7 @@ class ComposeRuntime:
 
         Raises `UsageError` if it is not one of ours or has ended.
         """
-        container = self._worker(replica)
-        docker("kill", container.id, deadline_s=_ACT_S)
-        run_boots(
-            until(
-                lambda: not inspect([container.id])[0].is_running,
-                what=f"the end of {replica.name}",
-                deadline_s=_ACT_S,
-            )
-        )
+        self._kill(self._worker(replica))
 
     def crash_worker(self, replica: Replica) -> Replica:
         """End one worker from inside, as a crash would; returns it as the restart policy did.
@@ -145,13 +139,44 @@ class ComposeRuntime:
         self._ready.announce_targets()
         return _replica(*inspect([container.id]))
 
+    def process(self, name: str) -> ProcessSeen:
+        """One process of the platform as it is now; see `Runtime.process`."""
+        one = self._named(name)
+        if one.state == "paused":
+            return ProcessSeen(one.name, one.pid, "frozen")
+        return ProcessSeen(one.name, one.pid, "running" if one.is_running else "ended")
+
+    def kill(self, name: str) -> None:
+        """Kill that process; it stays away until `start`."""
+        self._kill(self._named(name))
+
+    def start(self, name: str) -> None:
+        """Start that process again and wait until it is ready."""
+        self._start(self._named(name))
+        # Its container may have another address now.
+        self._ready.announce_targets()
+
+    def freeze(self, name: str) -> None:
+        """Stop that process in the middle of whatever it does."""
+        docker("pause", self._named(name).id, deadline_s=_ACT_S)
+
+    def thaw(self, name: str) -> None:
+        """Let that process go on."""
+        docker("unpause", self._named(name).id, deadline_s=_ACT_S)
+
+    @contextmanager
+    def cut_off(self, server: Server) -> Iterator[str]:
+        """Take a server off the network for the time of the block; see `network_cut`."""
+        with self.network_cut("postgres" if server == "database" else "rabbitmq"):
+            yield "docker network disconnect"
+
     def stop_broker(self) -> None:
         """Stop RabbitMQ in order; its data stays."""
         self._stop("rabbitmq")
 
     def start_broker(self) -> None:
         """Start RabbitMQ again on the same data and address."""
-        self._start("rabbitmq")
+        self._start(self._one("rabbitmq"))
 
     def stop_database(self, *, immediate: bool = False) -> None:
         """Stop PostgreSQL, in order or as in a crash; its data stays."""
@@ -169,7 +194,7 @@ class ComposeRuntime:
 
     def start_database(self) -> None:
         """Start PostgreSQL again on the same data and address."""
-        self._start("postgres")
+        self._start(self._one("postgres"))
 
     def stop_api(self) -> None:
         """Let the API drain and end."""
@@ -177,30 +202,11 @@ class ComposeRuntime:
 
     def start_api(self) -> None:
         """Start the API again at the same address."""
-        self._start("api")
-        # Its container may have another address now.
-        self._ready.announce_targets()
+        self.start("api")
 
-    @contextmanager
-    def network_cut(self, service: str) -> Iterator[list[Container]]:
-        """Take the running containers of a service off the network for the time of the block.
-
-        Connections to them do not break: nothing answers on them any more.
-        """
-        containers = [one for one in self.project.containers(service) if one.is_running]
-        if not containers:
-            raise UsageError(f"no container of {service} is running")
-        network = self.project.network()
-        try:
-            for one in containers:
-                docker("network", "disconnect", network, one.id, deadline_s=_ACT_S)
-            yield containers
-        finally:
-            # Each is brought back, whatever becomes of the others.
-            with ExitStack() as healing:
-                healing.callback(self._ready.announce_targets)
-                for one in containers:
-                    healing.callback(self._reconnect, network, one)
+    def network_cut(self, service: str) -> AbstractContextManager[list[Container]]:
+        """Take the running containers of a service off the network; see `network_cut`."""
+        return network_cut(self.project, service, self._ready.announce_targets)
 
     def memory_stats(self) -> dict[str, dict[str, Any]]:
         """The engine's raw `memory_stats` of each running container, by its name."""
@@ -209,6 +215,11 @@ class ComposeRuntime:
         paths = [f"/containers/{one.id}/stats?stream=false&one-shot=true" for one in running]
         answers = zip(running, api_get(*paths), strict=True)
         return {one.name: stats["memory_stats"] for one, stats in answers}
+
+    def process_groups(self) -> dict[str, list[int]]:
+        """The first process of each container that runs on this host; see `Runtime`."""
+        project = self._project
+        return process_groups(project.containers()) if project else {}
 
     def logs_dir(self) -> Path:
         """One log a container, as of now; stays when the stack goes."""
@@ -255,6 +266,13 @@ class ComposeRuntime:
                 return container
         raise UsageError(f"no running worker {replica.name} with process id {replica.pid}")
 
+    def _named(self, name: str) -> Container:
+        workers = {f"worker-{n}": one for n, one in enumerate(self._workers(), 1)}
+        known = {**workers, "relay": self._one("relay"), "api": self._one("api")}
+        if name not in known:
+            raise UsageError(f"no process {name!r} runs{did_you_mean(name, known)}")
+        return known[name]
+
     def _one(self, service: str) -> Container:
         (container,) = self.project.containers(service)
         return container
@@ -284,25 +302,28 @@ class ComposeRuntime:
     def _stop(self, service: str) -> None:
         self.project.run("stop", service)
 
-    def _start(self, service: str) -> None:
-        if self._one(service).is_running:
-            raise UsageError(f"{service} is running already")
-        # Not compose's `start`: it would start, and wait for, whatever the service depends on.
-        docker("start", self._one(service).id, deadline_s=_ACT_S)
+    def _kill(self, container: Container) -> None:
+        docker("kill", container.id, deadline_s=_ACT_S)
         run_boots(
             until(
-                lambda: self._ready.answers(self._one(service)),
-                what=f"{service} to answer",
-                deadline_s=READY_WITHIN_S,
+                lambda: not inspect([container.id])[0].is_running,
+                what=f"the end of {container.name}",
+                deadline_s=_ACT_S,
             )
         )
 
-    def _reconnect(self, network: str, container: Container) -> None:
-        if container.id not in {one.id for one in self.project.containers(container.service)}:
-            return  # removed meanwhile, by `scale` for one
-        # Without its aliases nobody would find it by the service's name again.
-        options = ("--alias", container.service)
-        docker("network", "connect", *options, network, container.id, deadline_s=_ACT_S)
+    def _start(self, container: Container) -> None:
+        if container.is_running:
+            raise UsageError(f"{container.name} is running already")
+        # Not compose's `start`: it would start, and wait for, whatever the service depends on.
+        docker("start", container.id, deadline_s=_ACT_S)
+        run_boots(
+            until(
+                lambda: self._ready.answers(*inspect([container.id])),
+                what=f"{container.name} to answer",
+                deadline_s=READY_WITHIN_S,
+            )
+        )
 
 
 def _replica(container: Container) -> Replica:
