@@ -15,6 +15,13 @@ SERVICE_LABEL = "com.docker.compose.service"
 NUMBER_LABEL = "com.docker.compose.container-number"
 _ONEOFF_LABEL = "com.docker.compose.oneoff"
 _ANSWER_S = 30.0
+_REMOVED_WITHIN_S = 60.0
+# How the engine lists each kind of part, in an order in which they can be removed.
+_PARTS = {
+    "container": ("ps", "--all", "--format", "{{.Names}}"),
+    "volume": ("volume", "ls", "--format", "{{.Name}}"),
+    "network": ("network", "ls", "--format", "{{.Name}}"),
+}
 # As many digits of a container's id as people read.
 _SHORT = 6
 
@@ -91,17 +98,20 @@ def inspect(ids: Sequence[str]) -> list[Container]:
 
 def leftovers_of(project: str) -> list[str]:
     """What of the project there is: containers, volumes, networks, each as `kind name`."""
+    return [f"{kind} {name}" for kind in _PARTS for name in _parts(project, kind)]
+
+
+def sweep(project: str) -> None:
+    """Remove the project's containers, frozen ones and those off the network too, and its data."""
+    for kind in _PARTS:
+        if names := _parts(project, kind):
+            options = ("--force", "--volumes") if kind == "container" else ()
+            docker(kind, "rm", *options, *names, deadline_s=_REMOVED_WITHIN_S)
+
+
+def _parts(project: str, kind: str) -> list[str]:
     label = ("--filter", f"label={PROJECT_LABEL}={project}")
-    kinds = {
-        "container": ("ps", "--all", "--format", "{{.Names}}"),
-        "volume": ("volume", "ls", "--format", "{{.Name}}"),
-        "network": ("network", "ls", "--format", "{{.Name}}"),
-    }
-    return [
-        f"{kind} {name}"
-        for kind, command in kinds.items()
-        for name in docker(*command, *label, deadline_s=_ANSWER_S).split()
-    ]
+    return docker(*_PARTS[kind], *label, deadline_s=_ANSWER_S).split()
 
 
 def _container(description: dict[str, Any]) -> Container:

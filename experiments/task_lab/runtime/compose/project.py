@@ -17,6 +17,7 @@ from task_lab.runtime.compose.containers import (
     Container,
     containers_of,
     leftovers_of,
+    sweep,
 )
 from task_lab.runtime.compose.ends import End, ends_of
 from task_lab.runtime.compose.engine import docker
@@ -41,13 +42,13 @@ class ProjectInUse(RuntimeUnavailable):
 
 
 class Leftovers(RuntimeUnavailable):
-    """Parts of the project are there although nobody runs it: a run before this one was killed."""
+    """Parts of the project, left by a run that was killed, which the engine does not remove."""
 
     def __init__(self, name: str, parts: Sequence[str]) -> None:
         self.name, self.parts = name, list(parts)
         super().__init__(
-            f"an earlier run left parts of the compose project {name}: {', '.join(parts)}. "
-            f"They are removed, with their data, by: "
+            f"an earlier run left parts of the compose project {name}, and they cannot be removed: "
+            f"{', '.join(parts)}. By hand: "
             f"docker compose --project-name {name} down --volumes --remove-orphans"
         )
 
@@ -55,6 +56,8 @@ class Leftovers(RuntimeUnavailable):
 class ComposeProject:
     """The project `name` of some files; owned from `__init__` until `close`.
 
+    Nobody else runs it then: what is there of it was left by a run that was killed, perhaps in the
+    middle of a fault, and is removed.
     variables: the whole environment of its commands. logs: receives `compose.log`, what the
     commands say; `engine-events.jsonl`, what the engine says happened to the containers;
     `ends.json`, which of them ended and came back; and one log for each, see `keep_logs`.
@@ -71,6 +74,7 @@ class ComposeProject:
         self._lock = _locked(name)
         self._events: subprocess.Popen[bytes] | None = None
         try:
+            sweep(name)
             if parts := leftovers_of(name):
                 raise Leftovers(name, parts)
             self._follow_events()
