@@ -18,7 +18,8 @@ from typing import Any, get_args, get_origin
 import yaml
 
 from task_lab.errors import UsageError, did_you_mean
-from task_lab.parameters import Parameter, check_parameters
+from task_lab.ipynb import read_notebook
+from task_lab.parameters import Parameter, check_parameters, declared_parameters
 
 _NULLS = {"", "~", "null", "Null", "NULL"}
 _BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -33,6 +34,15 @@ class ParameterFileUnreadable(UsageError):
     def __init__(self, file: Path, problem: str) -> None:
         self.file, self.problem = file, problem
         super().__init__(f"{file}: {problem}")
+
+
+def parameters_for(notebook: Path, file: Path) -> dict[str, Any]:
+    """The file's parameters for a notebook, whose own cell says of which types they are.
+
+    Raises as `read_parameter_file` does, and NotebookUnusable.
+    """
+    declared = declared_parameters(read_notebook(notebook), notebook.name)
+    return read_parameter_file(file, declared, notebook.name)
 
 
 def read_parameter_file(
