@@ -1,0 +1,107 @@
+"""What commands print: lines, and tables that a terminal shows as such and files get as Markdown.
+
+Results go to standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from task_lab.store import RunFolder
+
+# Words that a terminal shows in a colour of their own, wherever they are a cell.
+_STYLES = {
+    "PASS": "green",
+    "FAIL": "bold red",
+    "INVALID": "red",
+    "UNKNOWN": "yellow",
+    "INTERRUPTED": "yellow",
+    "unreadable": "bold yellow",
+    "lower": "bold red",
+    "higher": "bold green",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text below a head. The first `text_columns` columns, and the last, are words."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text_columns: int = 1
+
+    def is_text(self, column: int) -> bool:
+        """Whether a column holds words, which start at its left."""
+        return column < self.text_columns or column == len(self.head) - 1
+
+
+def markdown(blocks: Sequence[str | Table]) -> str:
+    """The blocks as Markdown, apart by an empty line."""
+    return "\n\n".join(b if isinstance(b, str) else _markdown_table(b) for b in blocks)
+
+
+def show(blocks: Sequence[str | Table], console: Console | None = None) -> None:
+    """Print the blocks: with colours and columns on a terminal, as Markdown elsewhere."""
+    console = console or Console(file=sys.stdout, highlight=False)
+    if not console.is_terminal:
+        say(markdown(blocks))
+        return
+    for block in blocks:
+        console.print(Markdown(block) if isinstance(block, str) else _rich_table(block))
+
+
+def show_markdown(text: str, console: Console | None = None) -> None:
+    """Print Markdown: laid out on a terminal, as it is elsewhere."""
+    show([text.rstrip("\n")], console)
+
+
+def say(text: str) -> None:
+    """Print a line, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def complain(text: str) -> None:
+    """Print a line to standard error, where it is no result."""
+    sys.stderr.write(f"task-lab: {text}\n")
+
+
+def say_json(document: object) -> None:
+    """Print a document as one line of strict JSON."""
+    say(json.dumps(document, allow_nan=False))
+
+
+def say_run(folder: RunFolder, *, as_json: bool) -> None:
+    """Print how a run ended and where it is; the last line is its folder, or a JSON object."""
+    run, path = folder.run(), str(folder.path)
+    if as_json:
+        say_json({"run": path, "verdict": run["verdict"]})
+        return
+    say(run["verdict"] + (f": {run['reason']}" if run.get("reason") else ""))
+    if (folder / "report.html").exists():
+        say(str(folder / "report.html"))
+    say(path)
+
+
+def _markdown_table(table: Table) -> str:
+    rule = ["---" if table.is_text(i) else "---:" for i in range(len(table.head))]
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (table.head, *table.rows)]
+    lines = [cells[0], rule, *cells[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _rich_table(table: Table) -> RichTable:
+    shown = RichTable(header_style="bold", pad_edge=False)
+    for column, name in enumerate(table.head):
+        shown.add_column(name, justify="left" if table.is_text(column) else "right")
+    for row in table.rows:
+        shown.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    return shown
