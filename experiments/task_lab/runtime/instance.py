@@ -39,6 +39,11 @@ _LOCK = "owner.lock"
 _END_WITHIN_S = 10.0
 
 
+def default_data_root() -> Path:
+    """Where data folders are made unless somebody asks for another place."""
+    return Path(os.environ.get(DATA_ROOT_VARIABLE) or DEFAULT_DATA_ROOT)
+
+
 class Instance:
     """A fresh data folder, owned by this process until `close`.
 
@@ -47,8 +52,7 @@ class Instance:
     """
 
     def __init__(self, data_root: Path | None = None, *, needed_bytes: int = NEEDED_BYTES) -> None:
-        root = data_root or Path(os.environ.get(DATA_ROOT_VARIABLE) or DEFAULT_DATA_ROOT)
-        root = root.absolute()
+        root = (data_root or default_data_root()).absolute()
         sweep(root)
         self.folder = root / f"task-lab-{secrets.token_hex(6)}"
         try:
@@ -112,6 +116,11 @@ class Instance:
             **variables,
             MARK: str(self.folder),
         }
+
+    def process_groups(self) -> dict[str, list[int]]:
+        """The process of each program that runs now, by its name without `-server`."""
+        running = [child for child in tuple(self._children) if child.exit_code is None]
+        return {child.name.removesuffix("-server"): [child.pid] for child in running}
 
     def close(self) -> None:
         """End every process of the instance and delete its data; a second call does nothing."""

@@ -117,6 +117,10 @@ class NativeServers:
             rabbitmq_metrics_url=self.rabbitmq.metrics_url if self.rabbitmq else "",
         )
 
+    def process_groups(self) -> dict[str, list[int]]:
+        """The process of each program of the instance that runs now; none while it is not up."""
+        return self._instance.process_groups() if self._instance else {}
+
     def create_database(self, name: str, *, template: str | None = None) -> str:
         """Make a database (a copy of `template`, if given); returns its address."""
         return started(self.postgres).create_database(name, template=template)

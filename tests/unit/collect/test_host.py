@@ -1,39 +1,33 @@
-"""The machine and the code a result belongs to."""
+"""The machine a result belongs to: the same fingerprint every time, whatever else is found."""
 
 from __future__ import annotations
 
-import subprocess
+import json
 from pathlib import Path
 
-from task_lab.collect.host import git_state, library_versions, machine
+from task_lab.collect.host import machine
 
-
-def git(folder: Path, *command: str) -> None:
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    subprocess.run(["git", "-C", str(folder), *identity, *command], check=True, capture_output=True)
-
-
-def test_a_checkout_is_clean_until_something_changes(tmp_path: Path) -> None:
-    git(tmp_path, "init")
-    (tmp_path / "a").write_text("1")
-    git(tmp_path, "add", "a")
-    git(tmp_path, "commit", "-m", "one")
-    state = git_state(tmp_path)
-    assert len(state["sha"]) == 40
-    assert state["dirty"] is False
-    (tmp_path / "a").write_text("2")
-    assert git_state(tmp_path) == {"sha": state["sha"], "dirty": True}
-
-
-def test_outside_a_checkout_nothing_is_claimed(tmp_path: Path) -> None:
-    assert git_state(tmp_path) == {"sha": None, "dirty": None}
+FOUND = machine()
 
 
 def test_the_fingerprint_is_the_same_every_time() -> None:
-    assert machine() == machine()
-    assert len(machine()["fingerprint"]) == 12
+    assert machine()["fingerprint"] == FOUND["fingerprint"]
+    assert len(FOUND["fingerprint"]) == 12
 
 
-def test_versions_name_python_and_the_platform() -> None:
-    versions = library_versions()
-    assert {"python", "task_platform", "httpx", "asyncpg", "aiormq"} <= set(versions)
+def test_the_fingerprint_is_that_of_runs_made_before_on_the_same_machine() -> None:
+    root = Path(__file__).resolve().parents[3]
+    for file in (root / "results").glob("*/*/run.json"):
+        before = json.loads(file.read_text("utf-8"))["machine"]
+        gibibytes = [round(found["memory_bytes"] / 2**30) for found in (before, FOUND)]
+        is_same = (before["cpu"], before["cores"]) == (FOUND["cpu"], FOUND["cores"])
+        if is_same and gibibytes[0] == gibibytes[1]:
+            assert before["fingerprint"] == FOUND["fingerprint"]
+
+
+def test_every_kind_of_fact_is_there_and_can_be_kept() -> None:
+    assert set(FOUND) == {
+        *("cpu", "cores", "memory_bytes", "kernel", "fingerprint"),
+        *("processor", "limits", "memory", "load", "system", "disk", "python", "unstable"),
+    }
+    assert json.loads(json.dumps(FOUND, allow_nan=False)) == FOUND
