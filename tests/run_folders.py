@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from task_lab.schema import SCHEMA
 from task_lab.spec import load_definition, resolve
 
 START = 1_760_000_000.0
@@ -380,7 +381,7 @@ def _run(fake: FakeRun) -> dict[str, Any]:
     asked = {"tasks": fake.tasks, "rounds": fake.rounds, "drain_tasks": fake.drain_tasks}
     spec = resolve(load_definition("throughput"), asked)
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "experiment": "throughput",
         "verdict": fake.verdict,
         "ended": fake.ended,

@@ -12,13 +12,13 @@ from typing import Any
 from task_lab.check.judge import check_run, judge_run
 from task_lab.check.verdict import EXIT_CODES, Verdict
 from task_lab.errors import InvalidRun, LabError
-from task_lab.measure import deadline_s
+from task_lab.measure import time_limit_s
 from task_lab.notebook import execute, missing_outputs
 from task_lab.report.index import rebuild_index
 from task_lab.report.plots import draw
 from task_lab.report.render import render_html
 from task_lab.report.summary import summarise
-from task_lab.spec import Spec
+from task_lab.spec import read_spec
 from task_lab.store import PROJECT, RunFolder, utc_text
 
 NOTEBOOKS = PROJECT / "notebooks"
@@ -31,13 +31,13 @@ def execute_run(folder: RunFolder, asked: Mapping[str, Any]) -> Verdict:
 
     Raises what ended the notebook early; the run then is UNKNOWN, INVALID or INTERRUPTED.
     """
-    spec = Spec.model_validate(folder.run()["params"]["resolved"])
+    spec = read_spec(folder.run()["params"]["resolved"])
     try:
         execute(
             NOTEBOOKS / spec.notebook,
             folder / "report.ipynb",
             {**asked, "run_folder": str(folder.path)},
-            cell_timeout_s=_OTHER_WORK_S + sum(deadline_s(phase.tasks) for phase in spec.phases()),
+            cell_timeout_s=_OTHER_WORK_S + time_limit_s(spec),
         )
     except KeyboardInterrupt:
         _end_early(folder, Verdict.INTERRUPTED, "interrupted")

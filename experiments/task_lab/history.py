@@ -33,6 +33,11 @@ class Submission(msgspec.Struct, frozen=True):
     answered_at: float
 
 
+def key_prefix(phase: str) -> str:
+    """What the idempotency keys of a phase begin with; the task's number follows."""
+    return f"{phase}-"
+
+
 class HistoryWriter:
     """Appends submissions to history.jsonl.
 

@@ -20,8 +20,9 @@ from traitlets.config import Config
 from task_lab.errors import InvalidRun, LabError, Unknown, UsageError
 from task_lab.ipynb import add_error, code_cells, read_notebook, write_notebook
 from task_lab.parameters import check_parameters, declared_parameters
-from task_lab.report.plots import FOLDER, expected_figures
-from task_lab.report.summary import read_summary
+from task_lab.report.parts import FIGURES
+from task_lab.report.plots import expected_figures
+from task_lab.report.written import read_summary
 
 START_ATTEMPTS = 3
 START_TIMEOUT_S = 60
@@ -122,7 +123,7 @@ def missing_outputs(folder: Path) -> list[str]:
     missing = [name for name in REQUIRED if not (folder / name).is_file()]
     if "summary.json" in missing:
         return missing
-    figures = [f"{FOLDER}/{name}" for name in expected_figures(read_summary(folder))]
+    figures = [f"{FIGURES}/{name}" for name in expected_figures(read_summary(folder))]
     return missing + [name for name in figures if not (folder / name).is_file()]
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from task_lab.check.judge import check_run, judge_run
-from task_lab.collect.archive import keep_dead_letter_queue, keep_ledger
+from task_lab.collect.archive import keep_dead_letter_queue, keep_ledger, keep_witness
 from task_lab.collect.broker import QueueSampler
 from task_lab.collect.database import Ledger
 from task_lab.collect.host import git_state, library_versions, machine
@@ -30,22 +30,35 @@ from task_lab.collect.metrics import keep_metrics, wait_scraped
 from task_lab.collect.preflight import check_counters_only_rise
 from task_lab.collect.prometheus import Prometheus, Window
 from task_lab.collect.versions import server_versions
+from task_lab.collect.witness import install_witness
 from task_lab.errors import LabError, UsageError
 from task_lab.floor import measure_floor
 from task_lab.injected import refuse_undeclared
 from task_lab.load.calibration import calibrate
 from task_lab.load.processes import Generator
-from task_lab.measure import Bench, measure_point, record_load, task_json, wait_settled
+from task_lab.load.schedule import read_trace
+from task_lab.measure import measure
+from task_lab.measure.bench import Bench, wait_settled
+from task_lab.measure.testimony import record_load
 from task_lab.progress import tell
 from task_lab.runtime.selection import runtime_for
-from task_lab.spec import Asked, Spec, load_definition, resolve
-from task_lab.store import PROJECT, RESULTS, RunFolder, create_run, utc_text
+from task_lab.spec import Spec, definition_path, load_definition, read_spec, resolve
+from task_lab.store import (
+    PROJECT,
+    RESULTS,
+    TRACE,
+    RunFolder,
+    create_run,
+    utc_text,
+    write_atomically,
+)
 
 _R = TypeVar("_R")
 # Against a stub that answers at once this takes about a second.
 _CALIBRATION_TASKS = 4_000
 # A worker counts a task right after the commit that the ledger already shows.
 _COUNTED_WITHIN_S = 0.5
+_ANSWER_S = 60.0
 
 
 def open_experiment(
@@ -54,10 +67,10 @@ def open_experiment(
     """The named experiment, ready to be run; nothing is started yet.
 
     run_folder: a folder made by `new_run`, or empty for a new one below `results`.
-    params: what to override; see `task_lab.spec.Asked`. Raises UsageError, also for a parameter
-    that papermill gave to the notebook which calls this, and that nobody reads.
+    params: what to override; see `Asked` in `task_lab.spec`. Raises UsageError, also for a
+    parameter that papermill gave to the notebook which calls this, and that nobody reads.
     """
-    refuse_undeclared({"run_folder", *Asked.model_fields})
+    refuse_undeclared({"run_folder", *load_definition(name).parameters()})
     if not run_folder:
         folder = new_run(name, params, results=results)
     else:
@@ -67,11 +80,18 @@ def open_experiment(
 
 
 def new_run(name: str, params: dict[str, Any], *, results: Path = RESULTS) -> RunFolder:
-    """A run folder with the resolved parameters and everything known before the start."""
-    spec = resolve(load_definition(name), params)
+    """A run folder with the resolved parameters and everything known before the start.
+
+    name: of an experiment, or the path of a definition file of the caller's own; a copy of either
+    goes to the folder.
+    """
+    path = definition_path(name)
+    definition = load_definition(name)
+    spec = resolve(definition, params)
+    trace = _trace_of(spec)
     asked = {key: value for key, value in params.items() if value is not None and value != ""}
-    return create_run(
-        name,
+    folder = create_run(
+        definition.name,
         {
             "params": {"asked": asked, "resolved": spec.model_dump(mode="json")},
             "runtime": spec.runtime,
@@ -81,15 +101,34 @@ def new_run(name: str, params: dict[str, Any], *, results: Path = RESULTS) -> Ru
         },
         results=results,
     )
+    write_atomically(folder / "definition.toml", path.read_text("utf-8"))
+    if trace:
+        write_atomically(folder / TRACE, trace.read_text("utf-8"))
+    return folder
+
+
+def _trace_of(spec: Spec) -> Path | None:
+    """The recorded trace that the load is to replay, if it does. Raises UsageError."""
+    arrivals = getattr(spec, "arrivals", None)
+    if arrivals is None or arrivals.trace is None:
+        return None
+    path = Path(arrivals.trace)
+    read_trace(path)
+    return path
 
 
 def _check_unused(folder: RunFolder, name: str, params: dict[str, Any]) -> None:
     run = folder.run()
-    if run["experiment"] != name:
+    kept, definition = folder.run()["params"]["resolved"], load_definition(name)
+    if kept["kind"] != definition.kind:
         raise UsageError(f"{folder.path} belongs to {run['experiment']!r}, not to {name!r}")
     if folder.events():
         raise UsageError(f"{folder.path} already holds a run")
-    if resolve(load_definition(name), params).model_dump(mode="json") != run["params"]["resolved"]:
+    # A notebook repeats the defaults of its own experiment; a definition of the caller's own has
+    # others, and what it resolved to stands in the folder.
+    if definition.name != run["experiment"]:
+        return
+    if resolve(definition, params).model_dump(mode="json") != kept:
         raise UsageError(f"{folder.path} was made for other parameters: {run['params']['asked']}")
 
 
@@ -120,7 +159,7 @@ class Experiment:
         self._is_collected = False
         self._calibration: dict[str, Any] | None = None
         self.folder = folder.path
-        self.spec = Spec.model_validate(folder.run()["params"]["resolved"])
+        self.spec = read_spec(folder.run()["params"]["resolved"])
         atexit.register(self.close)
 
     @_step
@@ -129,7 +168,7 @@ class Experiment:
         _interrupt_on_sigterm()
         self.runtime = runtime_for(self.spec.runtime, self.folder)
         self._exits.callback(self.runtime.down)
-        self.endpoints = self.runtime.up(workers=0, settings=self.spec.settings)
+        self.endpoints = self.runtime.up(workers=0, settings=self.spec.variables())
         check_counters_only_rise(f"{self.endpoints.api_url}/metrics")
         self._loop = LoopThread()
         self._exits.callback(self._loop.stop)
@@ -140,6 +179,8 @@ class Experiment:
         self._generator = self._exits.enter_context(
             Generator(self.runtime.logs_dir() / "sender.log")
         )
+        if self.spec.is_witnessed:
+            self._loop.run(install_witness(self.endpoints.database_url), _ANSWER_S)
         self._record_stack()
 
     @_step
@@ -149,7 +190,7 @@ class Experiment:
         with tempfile.TemporaryDirectory() as scratch:
             reached = calibrate(
                 self._generator,
-                task_json(self.spec.workloads[0]),
+                self.spec.workloads[0].parts[0].submission_text(),
                 tasks=_CALIBRATION_TASKS,
                 in_flight=self.spec.in_flight,
                 scratch=Path(scratch),
@@ -164,25 +205,25 @@ class Experiment:
 
     @_step
     def measure(self) -> None:
-        """Offer the load, point by point, then wait until the platform has nothing left to do.
+        """Offer the load, then wait until the platform has nothing left to do.
 
-        A point that does not drain ends the sweep: what follows would measure its leftovers.
+        Whatever ends this early, what the generator has said by then is kept.
         """
         bench = Bench(
             self.spec,
             self._folder,
             self.runtime,
-            self.endpoints.api_url,
+            self.endpoints,
             self._ledger,
             self._generator,
+            stub_per_s=(self._calibration or {}).get("stub_per_s"),
         )
         sampler = QueueSampler(self._loop, self.endpoints.amqp_url, self._folder / "samples.jsonl")
         started_at = time.time()
-        for workload, workers in self.spec.points():
-            is_drained = measure_point(bench, workload, workers)
+        try:
+            measure(bench)
+        finally:
             record_load(bench, self._calibration)
-            if not is_drained:
-                break
         is_settled = wait_settled(self._ledger)
         is_scraped = wait_scraped(self._prometheus, since=time.time() + _COUNTED_WITHIN_S)
         sampler.stop()
@@ -194,6 +235,8 @@ class Experiment:
         """Write down what only the running stack can tell: ledger, queue, metrics, memory."""
         tasks = keep_ledger(self._folder, self._ledger)
         keep_dead_letter_queue(self._folder, self.endpoints.amqp_url, self._loop)
+        if self.spec.is_witnessed:
+            keep_witness(self._folder, self.endpoints, self._loop)
         window = self._folder.run()["windows"]
         keep_metrics(self._prometheus, self._folder, Window.of(window["start"], window["end"]))
         keep_memory(self._folder, self.runtime)

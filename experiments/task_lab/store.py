@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from task_lab.errors import InvalidRun, UsageError
+from task_lab.schema import SCHEMA, upgraded_run
 
 PROJECT = Path(__file__).resolve().parents[2]
 RESULTS = PROJECT / "results"
-SCHEMA = 1
+# The run's own copy of a trace that its load replays.
+TRACE = "trace.csv"
 
 
 class Unreadable(InvalidRun):
@@ -54,14 +56,17 @@ class RunFolder:
         return read_json(self.path / name)
 
     def run(self) -> dict[str, Any]:
-        """run.json. Raises UsageError where the folder is not a run's, Unreadable for a cut one."""
+        """run.json, as this version writes it.
+
+        Raises UsageError where the folder is not a run's, Unreadable for a cut one.
+        """
         try:
             document: dict[str, Any] = self.read_json("run.json")
         except (FileNotFoundError, NotADirectoryError):
             raise UsageError(f"{self.path} is not the folder of a run: no run.json") from None
         if not isinstance(document, dict):
             raise Unreadable(self.path / "run.json", "it is not an object")
-        return document
+        return upgraded_run(document)
 
     def update_run(self, **fields: object) -> None:
         """Set fields of run.json, leaving the others as they are."""

@@ -21,7 +21,7 @@ from task_lab.collect.database import Ledger
 from task_lab.collect.loop import LoopThread
 from task_lab.history import HistoryWriter, Submission
 from task_lab.load.wire import SenderReport
-from task_lab.measure import wait_drained
+from task_lab.measure.bench import wait_drained
 from task_lab.store import RunFolder
 
 IDS = [str(UUID(int=number)) for number in range(1, 6)]

@@ -76,7 +76,7 @@ async def send(behave: Behaviour, history: Path, **load: object) -> SenderReport
 async def send_to(url: str, history: Path, **load: object) -> SenderReport:
     wanted = {"phase": "p", "tasks": 20, "in_flight": 4, "timeout_s": 1.0, **load}
     async with open_transport() as transport:
-        described = {"api_url": url, "task": TASK, "history": str(history), **wanted}
+        described = {"api_url": url, "bodies": [TASK], "history": str(history), **wanted}
         return await offer(msgspec.convert(described, Load), transport)
 
 
@@ -210,7 +210,7 @@ def load(url: str, folder: Path, **changes: object) -> Load:
     described = {
         "phase": "p",
         "api_url": url,
-        "task": TASK,
+        "bodies": [TASK],
         "tasks": 100,
         "in_flight": 4,
         "history": str(folder / "history.jsonl"),
@@ -273,7 +273,7 @@ from task_lab.load.wire import Load
 folder = Path(sys.argv[1])
 with Generator(folder / "log") as generator, Stub(folder / "stub") as stub:
     print("offering", flush=True)
-    generator.offer(Load(phase="p", api_url=stub.url, task="{}", tasks=10**6, in_flight=4,
+    generator.offer(Load(phase="p", api_url=stub.url, bodies=["{}"], tasks=10**6, in_flight=4,
                          history=str(folder / "history.jsonl")))
 """
 

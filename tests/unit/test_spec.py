@@ -8,19 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from task_lab.errors import UsageError
-from task_lab.spec import in_proportion, load_definition, phases_of, resolve
+from task_lab.spec import SweepSpec, in_proportion, load_definition, read_spec, resolve
 
 THROUGHPUT = load_definition("throughput")
 
 
 def test_the_definition_alone_gives_the_documented_experiment() -> None:
     spec = resolve(THROUGHPUT, {})
+    assert isinstance(spec, SweepSpec)
     total, waiting = spec.workloads
     assert (spec.tasks, spec.rounds, spec.workers, spec.in_flight) == (2000, 10, [1, 3], 64)
     assert (total.name, total.rounds, total.drain_tasks) == ("sum", 10, 20_000)
     assert (waiting.name, waiting.rounds, waiting.drain_tasks) == ("sleep", 3, 4_000)
-    assert total.expect == {"sum": sum(total.payload["numbers"])}
-    assert waiting.expect == {"slept_s": waiting.payload["seconds"]}
+    (add,), (wait,) = total.parts, waiting.parts
+    assert add.expect == {"sum": sum(add.payload["numbers"])}
+    assert wait.expect == {"slept_s": wait.payload["seconds"]}
     assert spec.settings == {"TASK_PLATFORM_WORKER_CONCURRENCY": "10"}
 
 
@@ -40,8 +42,7 @@ def test_phases_stand_in_running_order_with_their_agreed_names() -> None:
 
 @pytest.mark.parametrize(("tasks", "warmup"), [(2000, 200), (50, 50)])
 def test_the_warm_up_is_never_larger_than_a_round(tasks: int, warmup: int) -> None:
-    workload = resolve(THROUGHPUT, {"tasks": tasks}).workloads[0]
-    assert phases_of(workload, 1, 200)[0].tasks == warmup
+    assert resolve(THROUGHPUT, {"tasks": tasks}).phases()[0].tasks == warmup
 
 
 def test_rounds_asked_for_hold_for_every_workload() -> None:
@@ -117,7 +118,7 @@ def test_an_unknown_experiment_is_refused_with_the_nearest_known_one() -> None:
 
 
 def test_a_definition_with_a_key_nobody_knows_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "odd.toml").write_text('name = "odd"\nworkerz = [1]\n')
+    (tmp_path / "odd.toml").write_text('kind = "throughput"\nname = "odd"\nworkerz = [1]\n')
     with pytest.raises(UsageError, match="workerz"):
         load_definition("odd", tmp_path)
 

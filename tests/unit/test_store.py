@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from task_lab.errors import UsageError
+from task_lab.schema import SCHEMA
 from task_lab.store import (
     RunFolder,
     Unreadable,
@@ -25,7 +26,7 @@ def new_folder(results: Path, sha: str | None = "0123456789abcdef") -> RunFolder
 def test_a_new_run_says_unknown_and_crashed_until_somebody_knows_better(tmp_path: Path) -> None:
     run = new_folder(tmp_path).run()
     assert (run["verdict"], run["ended"], run["ended_at"]) == ("UNKNOWN", "crashed", None)
-    assert (run["schema"], run["experiment"]) == (1, "throughput")
+    assert (run["schema"], run["experiment"]) == (SCHEMA, "throughput")
 
 
 @pytest.mark.parametrize(("sha", "part"), [("0123456789abcdef", "0123456"), (None, "nogit00")])

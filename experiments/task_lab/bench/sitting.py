@@ -132,7 +132,7 @@ class Sitting:
             Load(
                 phase=f"p{self._phases}",
                 api_url=self.endpoints.api_url,
-                task=workload.body,
+                bodies=[workload.body],
                 tasks=tasks,
                 in_flight=in_flight,
                 batch_size=batch_size,

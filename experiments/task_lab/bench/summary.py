@@ -9,7 +9,7 @@ from task_lab.bench import findings
 from task_lab.bench.measurements import Checked, Cost, Disturbed, Line, Problem
 from task_lab.bench.rows import Group, Row, Sense, judge
 from task_lab.check.verdict import Verdict
-from task_lab.store import SCHEMA
+from task_lab.schema import SCHEMA
 
 
 def summary_of(lines: Sequence[Line], groups: Sequence[Group]) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 import pandas as pd
 
+from task_lab.check.histories_ledger import Ledger
+from task_lab.check.raw_counters import RawCounters, read_raw_counters
 from task_lab.errors import InvalidRun
-from task_lab.history import Submission, read_history
-from task_lab.spec import Spec
+from task_lab.history import Submission, key_prefix, read_history
+from task_lab.spec import Phase, Spec, read_spec
 from task_lab.store import RunFolder
 
 _COUNTERS = ("processed", "failed")
@@ -45,6 +47,8 @@ class Evidence:
     failures: attempts that came to no success: task_id, fence, outcome; None where none were kept.
     given_back: instance → claimed tasks it returned unrun; None where nothing was read.
     clock_skew_s: the ledger's clock minus the client's.
+    witness: every record of every task, where the run was witnessed. raw: the workers' counters,
+    sample by sample; None where nothing was read.
     """
 
     spec: Spec
@@ -58,6 +62,14 @@ class Evidence:
     failures: pd.DataFrame | None = None
     given_back: Mapping[str, InstanceCount] | None = None
     clock_skew_s: float = 0.0
+    witness: Ledger | None = None
+    raw: RawCounters | None = None
+
+    def phases(self) -> list[Phase]:
+        """Every phase the run meant to have: as it announced them, or as its spec knows them."""
+        plans = [event["phases"] for event in self.events if event["event"] == "plan"]
+        announced = [Phase.model_validate(phase) for plan in plans for phase in plan]
+        return announced or self.spec.phases()
 
 
 class EvidenceMissing(InvalidRun):
@@ -93,7 +105,7 @@ def read_evidence(folder: RunFolder) -> Evidence:
     if missing is not None:
         raise (RawFilesGone if run["ended"] == "completed" else NeverCollected)(folder, missing)
     return Evidence(
-        spec=Spec.model_validate(run["params"]["resolved"]),
+        spec=read_spec(run["params"]["resolved"]),
         history=history_frame(folder),
         tasks=pd.read_parquet(folder / "tasks.parquet"),
         dead_letters=pd.read_parquet(folder / "dead_letters.parquet"),
@@ -104,13 +116,34 @@ def read_evidence(folder: RunFolder) -> Evidence:
         given_back=_counter(folder, "given_back"),
         clock_skew_s=run.get("clock_skew_s") or 0.0,
         generator_problems=folder.read_json("load.json")["reasons"],
+        witness=_witness(folder),
+        raw=read_raw_counters(folder),
     )
 
 
 def history_frame(folder: RunFolder) -> pd.DataFrame:
-    """history.jsonl, one row per submitted task."""
+    """history.jsonl, one row per submitted task.
+
+    A submission that carried a key and got no answer has the task that its key stands for.
+    """
     rows = [msgspec.structs.astuple(one) for one in read_history(folder / "history.jsonl")]
-    return pd.DataFrame(rows, columns=list(Submission.__struct_fields__))
+    history = pd.DataFrame(rows, columns=list(Submission.__struct_fields__))
+    keys = folder / "keys.parquet"
+    return with_keyed(history, pd.read_parquet(keys)) if keys.exists() else history
+
+
+def with_keyed(history: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
+    """The history with the task of each key that went unanswered. keys: `key`, `task_id`."""
+    task_of = keys.set_index("key")["task_id"]
+    sent = history["phase"].map(key_prefix) + history["index"].astype(str)
+    is_open = history["outcome"] == "unknown"
+    found = history["task_id"].where(~is_open, sent.map(task_of))
+    return history.assign(task_id=found.astype(object).where(found.notna(), None))
+
+
+def _witness(folder: RunFolder) -> Ledger | None:
+    path = folder / "witness.json"
+    return msgspec.json.decode(path.read_bytes(), type=Ledger) if path.exists() else None
 
 
 def _failures(folder: RunFolder) -> pd.DataFrame | None:

@@ -23,12 +23,12 @@ from task_lab.check.invariants_tasks import (
     check_times_in_order,
 )
 from task_lab.check.submissions import class_submissions, three_counts
-from task_lab.check.verdict import SHOWN, Check, Verdict, answer_of, failed, passed, some
+from task_lab.check.verdict import SHOWN, Check, Verdict, failed, passed, some
 
 
 def check_phases_complete(evidence: Evidence) -> Check:
     """Every planned phase ran, offered all its tasks, and its queue drained in time."""
-    planned = {phase.name: phase.tasks for phase in evidence.spec.phases()}
+    planned = {phase.name: phase.tasks for phase in evidence.phases()}
     ended = {event["phase"]: event for event in evidence.events if event["event"] == "phase_ended"}
     missing = [name for name in planned if name not in ended]
     stuck = [name for name, event in ended.items() if not event["drained"]]
@@ -142,7 +142,9 @@ def check_generator_not_the_limit(evidence: Evidence) -> Check:
     )
 
 
-CHECKS: Sequence[Callable[[Evidence], Check]] = (
+CheckOf = Callable[[Evidence], Check]
+
+CHECKS: Sequence[CheckOf] = (
     check_phases_complete,
     check_submissions_answered,
     check_none_lost,
@@ -157,11 +159,6 @@ CHECKS: Sequence[Callable[[Evidence], Check]] = (
     check_counts_agree,
     check_generator_not_the_limit,
 )
-
-
-def run_checks(evidence: Evidence) -> list[Check]:
-    """Every check's answer."""
-    return [answer_of(check, evidence) for check in CHECKS]
 
 
 def _doubles(ids: pd.Series[str]) -> list[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from task_platform.domain.task import State
 
 from task_lab.check.evidence import Evidence
-from task_lab.check.submissions import TERMINAL_STATES, workloads_of
+from task_lab.check.parts import parts_of
+from task_lab.check.submissions import TERMINAL_STATES
 from task_lab.check.values import as_json, canonical
 from task_lab.check.verdict import SHOWN, Check, failed, passed, some
+from task_lab.spec import Part
 
 # Only a claim leads to these.
 _RAN = [State.SUCCEEDED.value, State.FAILED.value]
@@ -28,25 +30,39 @@ def check_all_terminal(evidence: Evidence) -> Check:
 
 
 def check_results_right(evidence: Evidence) -> Check:
-    """Every task ended SUCCEEDED, with exactly the result its workload calls for.
+    """Every task ended as its part of the workload calls for, with exactly that result.
 
-    So did those whose submission had no clear answer, by the workload of their time.
+    So did those whose submission had no clear answer. A part that says no result (it cannot be
+    foretold, as that of `cpu`) has its tasks looked at for their end alone.
     """
-    expected = {workload.name: workload.expect for workload in evidence.spec.workloads}
-    wrong = []
-    tasks = evidence.tasks.assign(workload=workloads_of(evidence))
-    sent = tasks.dropna(subset="workload")  # the others are another check's finding
-    groups = sent.groupby(["workload", "state", "result"], dropna=False).size()
-    for row in groups.reset_index(name="tasks").to_dict("records"):
-        result = as_json(row["result"] if isinstance(row["result"], str) else None)
-        is_right = canonical(result) == canonical(expected[row["workload"]])
-        if row["state"] != State.SUCCEEDED or not is_right:
-            wrong.append({str(column): value for column, value in row.items()})
+    parts = parts_of(evidence)
+    by_name = {part.name: part for part in parts.dropna()}
+    tasks = evidence.tasks.assign(part=[part and part.name for part in parts])
+    sent = tasks.dropna(subset="part")  # the others are another check's finding
+    groups = sent.groupby(["part", "state", "result"], dropna=False).size()
+    wrong = [
+        {str(column): value for column, value in row.items()}
+        for row in groups.reset_index(name="tasks").to_dict("records")
+        if not _is_right(by_name[row["part"]], row["state"], row["result"])
+    ]
+    expected = {
+        one.name: one.expect if one.ends == State.SUCCEEDED else one.ends
+        for one in by_name.values()
+    }
     if wrong:
         count = sum(int(one["tasks"]) for one in wrong)
         detail = f"{count} tasks did not end with their right result"
         return failed("results_right", detail, expected=expected, observed=wrong[:SHOWN])
     return passed("results_right", "every task has the right result", expected=expected)
+
+
+def _is_right(part: Part, state: str, result: object) -> bool:
+    if state != part.ends:
+        return False
+    if part.ends == State.SUCCEEDED and part.expect is None:
+        return True
+    found = as_json(result if isinstance(result, str) else None)
+    return canonical(found) == canonical(part.expect)
 
 
 def check_attempts_within_limit(evidence: Evidence) -> Check:

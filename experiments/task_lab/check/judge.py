@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from task_lab.check.evidence import read_evidence
-from task_lab.check.invariants import run_checks
+from task_lab.check.objectives import told_limit
+from task_lab.check.selection import run_checks
 from task_lab.check.submissions import class_submissions, three_counts
 from task_lab.check.verdict import Verdict, combine
-from task_lab.store import RunFolder
+from task_lab.store import RunFolder, Unreadable
 
 _NEEDED = (
     "history.jsonl",
@@ -49,7 +50,11 @@ def judge_run(folder: RunFolder) -> Verdict:
     a whole one leaves is INVALID, one that ended early UNKNOWN.
     """
     run = folder.run()
-    checks = folder.read_json("checks.json") if (folder / "checks.json").exists() else None
+    try:
+        checks, summary = (_document(folder, name) for name in ("checks.json", "summary.json"))
+    except Unreadable as error:
+        folder.update_run(verdict=Verdict.INVALID, reason=str(error))
+        return Verdict.INVALID
     missing = [name for name in _NEEDED if not (folder / name).exists()]
     if checks is not None and checks["verdict"] == Verdict.FAIL:
         verdict, reason = Verdict.FAIL, _reason(checks)
@@ -60,9 +65,25 @@ def judge_run(folder: RunFolder) -> Verdict:
     elif run["ended"] != "completed":
         verdict, reason = Verdict.UNKNOWN, "the run ended early"
     else:
-        verdict, reason = Verdict(checks["verdict"]), _reason(checks)
+        objectives = (summary or {}).get("objectives", [])
+        verdict = combine(Verdict(one["verdict"]) for one in [checks, *objectives])
+        reason = "; ".join(filter(None, [_reason(checks), *_missed(objectives)]))
     folder.update_run(verdict=verdict, reason=reason)
     return verdict
+
+
+def _document(folder: RunFolder, name: str) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = folder.read_json(name) if (folder / name).exists() else None
+    return found
+
+
+def _missed(objectives: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What every objective that was not met, or not measured, has to say."""
+    return [
+        f"objective {one['name']} at {one['where']}: {told_limit(one)}, observed {one['observed']}"
+        for one in objectives
+        if one["verdict"] != Verdict.PASS
+    ]
 
 
 def _reason(checks: Mapping[str, Any]) -> str:

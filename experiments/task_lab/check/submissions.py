@@ -11,6 +11,8 @@ from task_platform.domain.transitions import TERMINAL
 
 from task_lab.check.claims import unexplained_claims
 from task_lab.check.evidence import Evidence
+from task_lab.check.raw_counters import gained
+from task_lab.spec import Workload
 
 TERMINAL_STATES = frozenset(state.value for state in TERMINAL)
 # A server may still commit a submission whose client has given up waiting.
@@ -39,28 +41,27 @@ class Submissions:
 def class_submissions(evidence: Evidence) -> Submissions:
     """Compare the client's history with the ledger.
 
-    A submission without an answer has no id to look for. Rows that nobody knows, of its type and
-    created within its phase, are taken for it, as many as there are such submissions; the rest is
-    unexpected.
+    A submission without an answer is known by its key. Where it carried none, there is no id to
+    look for: rows that nobody knows, of its type and created within its phase, are taken for it, as
+    many as there are such submissions; the rest is unexpected.
     """
     history, tasks = evidence.history, evidence.tasks
     accepted = history[history["outcome"] == "accepted"]
     accepted_ids = frozenset(accepted["task_id"])
-    strangers = tasks[~tasks["id"].isin(accepted_ids)]
-    unanswered = _unanswered(evidence)
-    recovered = 0
-    for _, of_phase in unanswered:
-        of_window = _fitting(strangers, of_phase).index[: len(of_phase)]
+    strangers = tasks[~tasks["id"].isin(_known_ids(history))]
+    unknown = history[history["outcome"] == "unknown"]
+    recovered = int(unknown["task_id"].isin(set(tasks["id"])).sum())
+    for workload, of_phase in _unanswered(evidence):
+        of_window = _fitting(strangers, workload, of_phase).index[: len(of_phase)]
         recovered += len(of_window)
         strangers = strangers.drop(of_window)
-    unknown = sum(len(of_phase) for _, of_phase in unanswered)
     return Submissions(
         accepted_ids=accepted_ids,
         accepted=len(accepted),
         rejected=int((history["outcome"] == "rejected").sum()),
         lost=len(accepted_ids - set(tasks["id"])),
         recovered=recovered,
-        absent=unknown - recovered,
+        absent=len(unknown) - recovered,
         unexpected=len(strangers),
         duplicated=int((unexplained_claims(evidence) > 0).sum()),
     )
@@ -74,38 +75,40 @@ def workloads_of(evidence: Evidence) -> pd.Series[Any]:
     """
     history, tasks = evidence.history, evidence.tasks
     found = tasks["workload"].astype(object)
-    accepted_ids = history.loc[history["outcome"] == "accepted", "task_id"]
-    strangers = tasks[~tasks["id"].isin(accepted_ids)]
+    strangers = tasks[~tasks["id"].isin(_known_ids(history))]
     may_be = defaultdict(set)
     for workload, of_phase in _unanswered(evidence):
-        for index in _fitting(strangers, of_phase).index:
-            may_be[index].add(workload)
+        for index in _fitting(strangers, workload, of_phase).index:
+            may_be[index].add(workload.name)
     for index, workloads in may_be.items():
         if len(workloads) == 1:
             found.loc[index] = workloads.pop()
     return found
 
 
-def _unanswered(evidence: Evidence) -> list[tuple[str, pd.DataFrame]]:
-    """For each phase with submissions without a clear answer its workload, and these submissions.
+def _known_ids(history: pd.DataFrame) -> frozenset[str]:
+    """Tasks that one submission stands for: it was told so, or its key says it."""
+    return frozenset(history.loc[history["outcome"] != "rejected", "task_id"].dropna())
 
-    They come with the `task_type` that was sent.
+
+def _unanswered(evidence: Evidence) -> list[tuple[Workload, pd.DataFrame]]:
+    """For each phase with submissions whose task cannot be known its workload, and these.
+
+    Keys leave nothing to guess.
     """
-    workload_of = {phase.name: phase.workload for phase in evidence.spec.phases()}
-    type_of = {workload.name: workload.task_type for workload in evidence.spec.workloads}
+    if evidence.spec.keyed:
+        return []
+    workload_of = {one.name: evidence.spec.workload(one.workload) for one in evidence.phases()}
     unknown = evidence.history[evidence.history["outcome"] == "unknown"]
-    return [
-        (workload_of[str(phase)], of_phase.assign(task_type=type_of[workload_of[str(phase)]]))
-        for phase, of_phase in unknown.groupby("phase")
-    ]
+    return [(workload_of[str(phase)], of_phase) for phase, of_phase in unknown.groupby("phase")]
 
 
-def _fitting(strangers: pd.DataFrame, of_phase: pd.DataFrame) -> pd.DataFrame:
-    """Those rows that submissions of one phase may have left: of their time and type."""
+def _fitting(strangers: pd.DataFrame, workload: Workload, of_phase: pd.DataFrame) -> pd.DataFrame:
+    """Those rows that submissions of one phase may have left: of their time and types."""
     first = of_phase["sent_at"].min()
     last = of_phase["answered_at"].max() + _LATE_COMMIT_S
     is_of_time = strangers["created_at"].between(first, last)
-    is_of_type = strangers["task_type"] == of_phase["task_type"].iloc[0]
+    is_of_type = strangers["task_type"].isin(workload.task_types)
     fitting: pd.DataFrame = strangers[is_of_time & is_of_type]
     return fitting
 
@@ -127,10 +130,14 @@ def three_counts(evidence: Evidence) -> dict[str, Any]:
         counts["notes"].append("Prometheus has no answer for the workers' counters")
         return counts
     instances = [one for counter in evidence.prometheus.values() for one in counter.values()]
+    resets = sum(one.resets for one in instances)
     counts["prometheus"] = round(sum(one.counted for one in instances))
+    if resets and evidence.raw is not None:
+        of_each = [samples for counter in evidence.raw.values() for samples in counter.values()]
+        counts["prometheus"] = round(sum(map(gained, of_each)))
     if unseen := sum(one.first for one in instances):
         counts["notes"].append(f"{unseen:.0f} were counted before a worker's first scrape")
-    if resets := sum(one.resets for one in instances):
+    if resets:
         counts["notes"].append(
             f"{resets:.0f} times a counter fell: more than one process behind a target"
         )

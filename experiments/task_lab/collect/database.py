@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -38,6 +38,19 @@ _STATEMENTS = dict(
     )
 )
 _FETCH_ROWS = 5_000
+_CONNECT_S = 15.0
+# A database that was told to restart is back within seconds.
+_AWAY_S, _AGAIN_S = 60.0, 0.1
+_AWAY = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    TimeoutError,
+)
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -49,13 +62,12 @@ class Progress:
 
 
 class Ledger:
-    """A connection to the platform's database."""
+    """A connection to the platform's database; a lost one is made anew when next needed."""
 
     def __init__(self, loop: LoopThread, database_url: str) -> None:
         self._loop = loop
-        self._connection: asyncpg.Connection = loop.run(
-            asyncpg.connect(database_url, timeout=10, command_timeout=60), 15
-        )
+        self._url = database_url
+        self._connection: asyncpg.Connection = loop.run(_connect(database_url), _CONNECT_S)
 
     def progress(self, first_id: str, last_id: str) -> Progress:
         """How far the tasks of an id range are, both ends included."""
@@ -89,6 +101,10 @@ class Ledger:
         """
         return self._frame("all_tasks")
 
+    def keys(self) -> pd.DataFrame:
+        """Which task each idempotency key stands for: `key`, `task_id`."""
+        return self._frame("all_keys")
+
     def dead_letters(self) -> pd.DataFrame:
         """Every dead letter; columns as in the table, timestamps as unix seconds."""
         return self._frame("all_dead_letters")
@@ -102,12 +118,25 @@ class Ledger:
         self._loop.run(self._connection.close(timeout=5), 10)
 
     def _row(self, statement: str, *args: object) -> asyncpg.Record:
-        row = self._loop.run(self._connection.fetchrow(_STATEMENTS[statement], *args))
+        row = self._asked(lambda: self._connection.fetchrow(_STATEMENTS[statement], *args))
         assert row is not None
         return row
 
+    def _asked(self, question: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """The answer. A database that went away meanwhile is asked again as soon as it answers."""
+        deadline = time.monotonic() + _AWAY_S
+        while True:
+            try:
+                if self._connection.is_closed():
+                    self._connection = self._loop.run(_connect(self._url), _CONNECT_S)
+                return self._loop.run(question())
+            except _AWAY:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_AGAIN_S)
+
     def _frame(self, statement: str) -> pd.DataFrame:
-        names, rows = self._loop.run(self._fetch_all(_STATEMENTS[statement]))
+        names, rows = self._asked(lambda: self._fetch_all(_STATEMENTS[statement]))
         frame = pd.DataFrame(rows, columns=names)
         for name in _TIMES:
             if name in frame:
@@ -123,6 +152,10 @@ class Ledger:
         return [attribute.name for attribute in prepared.get_attributes()], rows
 
 
+async def _connect(database_url: str) -> asyncpg.Connection:
+    return await asyncpg.connect(database_url, timeout=10, command_timeout=60)
+
+
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.timestamp()
@@ -132,13 +165,16 @@ def _plain(value: object) -> object:
 def with_phases(
     tasks: pd.DataFrame, history: pd.DataFrame, phases: Sequence[dict[str, Any]]
 ) -> pd.DataFrame:
-    """The ledger with `phase`, `workload` and `workers` of each task, None where nobody sent it.
+    """The ledger with `phase`, `index`, `workload` and `workers` of each task.
 
-    history: `task_id` and `phase` of accepted submissions. phases: `phase`, `workload`, `workers`.
+    None where nobody is known to have sent it. history: `task_id`, `phase` and `index` of
+    submissions whose task is known. phases: `phase`, `workload`, `workers`.
     """
-    sent = history.loc[history["task_id"].notna(), ["task_id", "phase"]].drop_duplicates("task_id")
+    sent = history.loc[history["task_id"].notna(), ["task_id", "phase", "index"]]
+    sent = sent.drop_duplicates("task_id")
     about = pd.DataFrame(list(phases), columns=["phase", "workload", "workers"])
     joined = tasks.merge(sent, how="left", left_on="id", right_on="task_id").drop(columns="task_id")
     joined = joined.merge(about.drop_duplicates("phase"), how="left", on="phase")
     joined["workers"] = joined["workers"].astype("Int64")
+    joined["index"] = joined["index"].astype("Int64")
     return joined

@@ -24,6 +24,10 @@ select
 from tasks
 order by id;
 
+-- name: all_keys
+-- Which task each idempotency key stands for.
+select key, task_id from idempotency_keys order by task_id;
+
 -- name: all_dead_letters
 -- Every dead letter, resolved or not.
 select task_id, reason, failed_at, resolved_at, resolution from dead_letters order by task_id;

@@ -31,7 +31,7 @@ def calibrate(
         load = Load(
             phase="calibration",
             api_url=stub.url,
-            task=task,
+            bodies=[task],
             tasks=tasks,
             in_flight=in_flight,
             history=str(scratch / "calibration.jsonl"),

@@ -102,6 +102,7 @@ class _Run:
         self._problems: Counter[str] = Counter()
         self._first_scheduled_at = self._first_sent_at = self._last_answered_at = 0.0
         self._first_id = self._last_id = ""
+        self._requests_by_kinds: dict[tuple[int, ...] | int, httpx.Request] = {}
         self._loop_lag_s: list[float] = []
         self._send_lag_s: list[float] = []
 
@@ -112,7 +113,8 @@ class _Run:
         load = self._load
         cpu_at_start, started_at = time.process_time(), self._now()
         requests = self._requests(started_at)
-        senders = min(load.in_flight, -(-load.tasks // load.batch_size))
+        # Whoever had a place but no connection would wait inside the client, as if for the server.
+        senders = min(load.in_flight, _MAX_CONNECTIONS, -(-load.tasks // load.batch_size))
         with suppress(TimeoutError):
             async with asyncio.timeout(load.deadline_s), asyncio.TaskGroup() as group:
                 for _ in range(senders):
@@ -145,16 +147,14 @@ class _Run:
     async def _send_some(self, requests: Iterator[tuple[int, int, float | None]]) -> None:
         """One place of the loop: take the next request, send it, take its answer, again."""
         judge = judge_single if self._load.batch_size == 1 else judge_batch
-        prepared: dict[int, httpx.Request] = {}
         for first, count, due_at in requests:
             if due_at is not None and (wait_s := due_at - self._now()) > 0:
                 await asyncio.sleep(wait_s)
-            if count not in prepared:
-                prepared[count] = self._prepare(count)
+            request = self._request(first, count)
             sent_at = self._now()
             verdicts: Verdicts = [("unknown", None, None)] * count
             try:
-                response = await self._exchange(prepared[count])
+                response = await self._exchange(request)
                 verdicts = judge(response, count)
             except httpx.HTTPError as error:
                 self._problems[type(error.__cause__ or error).__name__] += 1
@@ -174,16 +174,37 @@ class _Run:
             raise
         return response
 
-    def _prepare(self, count: int) -> httpx.Request:
-        """A request that every send of the phase may share: its body never changes."""
+    def _request(self, first: int, count: int) -> httpx.Request:
+        """The request for so many tasks from an index on; one for all where they are all alike."""
         load = self._load
-        path, body = "/tasks", load.task
+        if load.keys is not None:
+            return self._build(range(first, first + count))
+        kinds = tuple(load.mix[first : first + count]) if load.mix else count
+        if kinds not in self._requests_by_kinds:
+            # A mix of large batches never repeats: what would be kept is of no use again.
+            if load.mix and count > 1:
+                return self._build(range(first, first + count))
+            self._requests_by_kinds[kinds] = self._build(range(first, first + count))
+        return self._requests_by_kinds[kinds]
+
+    def _build(self, indexes: range) -> httpx.Request:
+        load = self._load
+        bodies = [load.bodies[load.mix[index]] if load.mix else load.bodies[0] for index in indexes]
+        headers = {"content-type": "application/json"}
+        path, body = "/tasks", bodies[0]
         if load.batch_size > 1:
-            path, body = "/tasks/batch", f'{{"tasks":[{",".join([load.task] * count)}]}}'
+            if load.keys is not None:
+                bodies = [
+                    f'{body[:-1]},"idempotency_key":"{load.keys}{index}"}}'
+                    for index, body in zip(indexes, bodies, strict=True)
+                ]
+            path, body = "/tasks/batch", f'{{"tasks":[{",".join(bodies)}]}}'
+        elif load.keys is not None:
+            headers["idempotency-key"] = f"{load.keys}{indexes.start}"
         return httpx.Request(
             "POST",
             f"{load.api_url}{path}",
-            headers={"content-type": "application/json"},
+            headers=headers,
             content=body,
             extensions={"timeout": httpx.Timeout(load.timeout_s).as_dict()},
         )

@@ -14,17 +14,21 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """One phase's load.
 
-    task: JSON text of one submission. batch_size: tasks per request; 1 means single POSTs.
+    bodies: JSON text of one submission of each kind. mix: which of them each task is; empty where
+    there is one kind. keys: what each task's idempotency key begins with, before its number; None
+    sends none. batch_size: tasks per request; 1 means single POSTs.
     schedule_s: seconds after the start at which each request is due; None is a closed loop.
     timeout_s: longest wait for one answer. deadline_s: after it nothing more is sent.
     """
 
     phase: str
     api_url: str
-    task: str
+    bodies: list[str]
     tasks: int
     in_flight: int
     history: str
+    mix: list[int] = []
+    keys: str | None = None
     batch_size: int = 1
     schedule_s: list[float] | None = None
     timeout_s: float = 30.0

@@ -60,16 +60,16 @@ CAPTIONS = {
 }
 
 
-def caption(kind: str, metric: Metric | None = None) -> str:
+def caption(of: Caption, metric: Metric | None = None) -> str:
     """The caption's Markdown; with its metric, also the query, its window and its refresh."""
-    text = CAPTIONS[kind].text
+    text = of.text
     if metric is None:
         return text
     text += f" Query: `{metric.query}`, a point every {metric.step_s:g} s."
     window = rate_window(metric.query)
     if window:
         text += f" Window: {window}."
-    refresh = refresh_s(metric) if kind == "queue-depth" else None
+    refresh = refresh_s(metric) if of.metric == "queue_ready" else None
     if refresh:
         text += f" The broker renews this figure itself; here about every {refresh:.2g} s."
     return text

@@ -28,13 +28,20 @@ def explain_scaling(run: dict[str, Any], summary: dict[str, Any]) -> list[str]:
         if len(points) < 2:
             continue
         single = all(len(p["drains"]) == 1 for p in points)
-        seconds = float(workloads[name]["payload"].get("seconds", 0) or 0)
-        if workloads[name]["task_type"] == "sleep" and seconds > 0:
+        seconds = _sleeping_s(workloads[name]["parts"])
+        if seconds > 0:
             text = _waiting(name, points, seconds, _concurrency(resolved))
         else:
             text = _computing(name, points, run["machine"]["cores"], summary)
         paragraphs.append(text + (_ONE_EACH if single else ""))
     return paragraphs
+
+
+def _sleeping_s(parts: Sequence[dict[str, Any]]) -> float:
+    """How long each task of a workload sleeps; 0 where it does anything else."""
+    if len(parts) != 1 or parts[0]["task_type"] != "sleep":
+        return 0.0
+    return float(parts[0]["payload"].get("seconds", 0) or 0)
 
 
 def _waiting(name: str, points: Sequence[dict[str, Any]], seconds: float, concurrency: int) -> str:

@@ -28,7 +28,10 @@ def measure_points(
     """One record per workload and worker count, in the order they were measured.
 
     A phase with no finished task gives no figures; a point whose rounds all lack them has None.
+    Paced loads are points of their own: see `task_lab.report.paced`.
     """
+    paced = {(p.workload, p.workers) for p in phases if p.is_paced}
+    phases = [p for p in phases if (p.workload, p.workers) not in paced]
     keys = list(dict.fromkeys((p.workload, p.workers) for p in phases))
     sent = dict(list(history.groupby("phase", sort=False)))
     ledger = dict(list(tasks.groupby("phase", sort=False)))
@@ -38,7 +41,7 @@ def measure_points(
     for workload, workers in keys:
         of_point = [p for p in phases if (p.workload, p.workers) == (workload, workers)]
         parts = {
-            p.name: _joined(sent.get(p.name, no_sends), ledger.get(p.name, no_tasks))
+            p.name: joined(sent.get(p.name, no_sends), ledger.get(p.name, no_tasks))
             for p in of_point
         }
         points.append(_point(workload, workers, of_point, parts, sent))
@@ -66,13 +69,13 @@ def _point(
     }
     finished = [parts[p.name] for p in phases if p.kind == "round" and len(parts[p.name])]
     span_s = float(sum(r["duration_s"] or 0.0 for r in measured))
-    queue_wait, queue_wait_evidence = _latency([f["queue_wait_s"] for f in finished], span_s)
-    end_to_end, end_to_end_evidence = _latency([f["end_to_end_s"] for f in finished], span_s)
+    queue_wait, queue_wait_evidence = latency([f["queue_wait_s"] for f in finished], span_s)
+    end_to_end, end_to_end_evidence = latency([f["end_to_end_s"] for f in finished], span_s)
     return {
         "workload": workload,
         "workers": workers,
         "tasks": max((r["tasks"] for r in measured), default=0),
-        **{name: _clean(stats.median(_known(values))) for name, values in rates.items()},
+        **{name: clean(stats.median(_known(values))) for name, values in rates.items()},
         "queue_wait_s": queue_wait,
         "end_to_end_s": end_to_end,
         "efficiency": None,
@@ -99,9 +102,9 @@ def _round(phase: Phase, sent: pd.DataFrame, finished: pd.DataFrame) -> dict[str
         "kind": phase.kind,
         "round": phase.round,
         "tasks": accepted,
-        "submit_per_s": _per_s(accepted, sending_s),
-        "end_to_end_per_s": _per_s(len(finished), duration_s),
-        "duration_s": _clean(duration_s),
+        "submit_per_s": per_s(accepted, sending_s),
+        "end_to_end_per_s": per_s(len(finished), duration_s),
+        "duration_s": clean(duration_s),
     }
 
 
@@ -111,27 +114,31 @@ def _drain(phase: Phase, finished: pd.DataFrame) -> dict[str, Any]:
         "phase": phase.name,
         "round": phase.round,
         "tasks": len(finished),
-        "drain_per_s": _per_s(len(finished), duration_s),
-        "duration_s": _clean(duration_s),
+        "drain_per_s": per_s(len(finished), duration_s),
+        "duration_s": clean(duration_s),
     }
 
 
-def _joined(sent: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
+def joined(sent: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
     """The phase's finished tasks, with their latencies beside them."""
     finished = ledger[ledger["finished_at"].notna()]
     sent_once = sent.dropna(subset=["task_id"]).drop_duplicates("task_id").set_index("task_id")
     # Where nothing matches, the answer would be of the ids' type.
     scheduled_at = finished["id"].map(sent_once["scheduled_at"]).astype(np.float64)
     return finished.assign(
+        scheduled_at=scheduled_at,
         queue_wait_s=finished["started_at"] - finished["due_at"],
         end_to_end_s=finished["finished_at"] - scheduled_at,
     )
 
 
-def _latency(
+def latency(
     rounds: Sequence["pd.Series[float]"], span_s: float
 ) -> tuple[dict[str, float | None], dict[str, Any]]:
-    """Percentiles over all tasks of all rounds, and what they stand on."""
+    """Percentiles over all tasks of all rounds, and what they stand on.
+
+    rounds: those that can be drawn as if independent; of one long load, blocks of its time.
+    """
     arrays = [np.asarray(r.dropna(), dtype=np.float64) for r in rounds]
     values = np.concatenate(arrays) if arrays else np.empty(0)
     groups = np.repeat(np.arange(len(arrays)), [len(a) for a in arrays])
@@ -142,14 +149,14 @@ def _latency(
     }
     evidence = {
         "tasks": len(values),
-        "span_s": _clean(span_s),
+        "span_s": clean(span_s),
         "negative": int((values < 0).sum()),
         "too_short": {name: reason for name, reason in reasons.items() if reason},
         "intervals": dict(zip(PERCENTILES, map(_as_record, intervals), strict=True))
         if intervals
         else None,
     }
-    return {n: _clean(stats.percentile(values, q)) for n, q in PERCENTILES.items()}, evidence
+    return {n: clean(stats.percentile(values, q)) for n, q in PERCENTILES.items()}, evidence
 
 
 def speedups(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -168,7 +175,7 @@ def speedups(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                             "workload": workload,
                             "rate": rate,
                             "workers": [of_workload[0]["workers"], point["workers"]],
-                            "ratio": _clean(ratio.value),
+                            "ratio": clean(ratio.value),
                             "interval": _as_record(ratio.interval),
                             "reason": ratio.reason,
                         }
@@ -184,13 +191,13 @@ def rate_values(point: dict[str, Any], rate: str) -> list[float]:
 
 
 def efficiency(
-    point: dict[str, Any], floor: dict[str, Any], task_type: str | None
+    point: dict[str, Any], floor: dict[str, Any], task_types: Sequence[str]
 ) -> dict[str, float | None] | None:
     """Measured ÷ floor for each rate; None without a floor or for work the floor does not do."""
-    if not floor.get("submit_per_s") or task_type != FLOOR_TASK_TYPE:
+    if not floor.get("submit_per_s") or list(task_types) != [FLOOR_TASK_TYPE]:
         return None
     return {
-        rate.removesuffix("_per_s"): _clean(point[rate] / floor[rate]) if point[rate] else None
+        rate.removesuffix("_per_s"): clean(point[rate] / floor[rate]) if point[rate] else None
         for rate in RATES
     }
 
@@ -203,8 +210,8 @@ def _known(values: Iterable[float | None]) -> list[float]:
     return [v for v in values if v is not None]
 
 
-def _per_s(count: int, seconds: float) -> float | None:
-    return _clean(count / seconds) if count and seconds > 0 else None
+def per_s(count: int, seconds: float) -> float | None:
+    return clean(count / seconds) if count and seconds > 0 else None
 
 
 def _interval(values: Sequence[float | None]) -> dict[str, Any] | None:
@@ -215,9 +222,9 @@ def _as_record(interval: stats.Interval | None) -> dict[str, Any] | None:
     if interval is None:
         return None
     found = asdict(interval)
-    return {**found, "low": _clean(interval.low), "high": _clean(interval.high)}
+    return {**found, "low": clean(interval.low), "high": clean(interval.high)}
 
 
-def _clean(value: float) -> float | None:
+def clean(value: float) -> float | None:
     """Six significant digits, more than any of these figures carries; None for NaN."""
     return float(f"{value:.6g}") if np.isfinite(value) else None

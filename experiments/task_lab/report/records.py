@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from task_lab.errors import UsageError
-from task_lab.store import read_lines
+from task_lab.spec import PhaseKind
+from task_lab.store import RunFolder, read_lines
 
 TASK_COLUMNS = (
     "id",
@@ -37,10 +37,13 @@ TASK_COLUMNS = (
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of load. `resumed_at`: when a drain's paused workers were let go, else None."""
+    """One stretch of load. `resumed_at`: when a drain's paused workers were let go, else None.
+
+    offered_per_s, duration_s: of a paced load, else None. fraction: of the highest rate found.
+    """
 
     name: str
-    kind: Literal["warmup", "round", "drain"]
+    kind: PhaseKind
     workload: str
     workers: int
     tasks: int
@@ -48,6 +51,14 @@ class Phase:
     started_at: float
     ended_at: float
     resumed_at: float | None
+    offered_per_s: float | None = None
+    duration_s: float | None = None
+    fraction: float | None = None
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether its load went by a schedule."""
+        return self.offered_per_s is not None
 
 
 @dataclass(frozen=True)
@@ -79,13 +90,7 @@ class RunRecords:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        if not (folder / "run.json").is_file():
-            raise UsageError(f"{folder} is not a run: it has no run.json")
-
-    @cached_property
-    def run(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / "run.json").read_text("utf-8"))
-        return found
+        self.run: dict[str, Any] = RunFolder(folder).run()
 
     @cached_property
     def load(self) -> dict[str, Any]:
@@ -157,6 +162,9 @@ def phases_from(events: list[dict[str, Any]]) -> tuple[Phase, ...]:
             started_at=e["at"],
             ended_at=ends[e["phase"]],
             resumed_at=resumed.get(e["phase"]),
+            offered_per_s=e.get("offered_per_s"),
+            duration_s=e.get("duration_s"),
+            fraction=e.get("fraction"),
         )
         for e in started
     )

@@ -83,49 +83,6 @@ def verdict_sentence(run: dict[str, Any]) -> str:
     return f"{sentence} The run {f'ended: {ended}' if ended else 'has not ended'}."
 
 
-def summary_text(run: dict[str, Any], summary: dict[str, Any]) -> str:
-    """summary.md: the verdict, the points with their percentiles, the three counts, the memory."""
-    lines = [
-        f"# {run['experiment']}: {run['verdict']}",
-        "",
-        verdict_sentence(run),
-        "",
-        "| workload | workers | submit /s | drain /s | end to end /s "
-        "| queue wait p50 / p95 / p99 | end to end p50 / p95 / p99 |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for point in summary["points"]:
-        cells = [
-            point["workload"],
-            str(point["workers"]),
-            *(rate_with_interval(point, name) for name in RATE_NAMES),
-            percentiles(point, "queue_wait_s"),
-            percentiles(point, "end_to_end_s"),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    reasons = too_short_reasons(summary)
-    if reasons:
-        lines += ["", f"† {TOO_SHORT}", "", *(f"- {r}" for r in reasons)]
-    counts = summary["counts"]
-    lines += [
-        "",
-        f"Terminal tasks: client {count(counts['client'])}, ledger {count(counts['ledger'])}, "
-        f"Prometheus {count(counts['prometheus'])}.",
-        "",
-        *_memory_lines(summary.get("memory")),
-    ]
-    return "\n".join(lines)
-
-
-def _memory_lines(memory: dict[str, Any] | None) -> list[str]:
-    if not memory:
-        return []
-    if "reason" in memory:
-        return [memory_note(memory), ""]
-    rows = [f"| {one['name']} | {mebibytes(one['held_bytes'])} |" for one in memory["containers"]]
-    return ["| container | memory |", "|---|---|", *rows, "", memory_note(memory), ""]
-
-
 def memory_note(memory: dict[str, Any]) -> str:
     """What the figures of memory are, and of when; or why there are none."""
     if "reason" in memory:
@@ -150,3 +107,8 @@ def too_short_reasons(summary: dict[str, Any]) -> list[str]:
                 where = f"{point['workload']}, {workers(point['workers'])}"
                 found[f"{where}: {reason}"] = True
     return list(found)
+
+
+def figure(value: float | None) -> str:
+    """Any figure in four digits; `n/a` for none."""
+    return NOTHING if value is None else f"{value:.4g}"

@@ -15,7 +15,7 @@ from task_lab.collect.loop import LoopThread
 from task_lab.load.processes import Generator
 from task_lab.load.schedule import constant_schedule
 from task_lab.load.wire import Load, SenderReport
-from task_lab.measure import task_json, wait_settled
+from task_lab.measure.bench import wait_settled
 from task_lab.runtime.compose.engine import docker
 from task_lab.spec import load_definition, resolve
 from task_lab.store import RunFolder
@@ -61,7 +61,7 @@ def offered(
             Load(
                 phase=ROUND.name,
                 api_url=stack.endpoints.api_url,
-                task=task_json(SPEC.workloads[0]),
+                bodies=[SPEC.workloads[0].parts[0].submission_text()],
                 tasks=ROUND.tasks,
                 in_flight=64,
                 history=str(folder / "history.jsonl"),

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from task_lab.report.plots import draw, expected_figures
-from task_lab.report.summary import read_summary, summarise
+from task_lab.report.summary import summarise
+from task_lab.report.written import read_summary
 
 from ...run_folders import FakeRun, write_run
 

@@ -9,7 +9,8 @@ import pytest
 from task_lab.errors import UsageError
 from task_lab.notebook import missing_outputs
 from task_lab.report.render import render_html
-from task_lab.report.sections import SECTIONS, section_html
+from task_lab.report.kinds.throughput import THROUGHPUT
+from task_lab.report.sections import section_html, sections_of
 from task_lab.report.summary import summarise
 from task_lab.store import PROJECT, RunFolder
 
@@ -158,4 +159,4 @@ def test_a_part_that_nobody_tags_would_never_be_seen() -> None:
     notebook = json.loads((PROJECT / "notebooks" / "01_throughput.ipynb").read_text())
     tags = [t for c in notebook["cells"] for t in c["metadata"].get("tags", [])]
     shown = {t.removeprefix("section:") for t in tags if t.startswith("section:")}
-    assert shown == set(SECTIONS) - {"headline"}
+    assert shown == set(sections_of(THROUGHPUT)) - {"headline"}

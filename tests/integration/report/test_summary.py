@@ -5,14 +5,16 @@ import pandas as pd
 import pytest
 from task_lab.check.evidence import RawFilesGone
 from task_lab.errors import Unknown, UsageError
-from task_lab.report.summary import read_summary, summarise
+from task_lab.report.summary import summarise
+from task_lab.report.written import read_summary
+from task_lab.schema import SCHEMA
 
 from ...run_folders import FakeRun, write_run
 
 
 def test_the_summary_has_the_names_other_programs_rely_on(reported: Path) -> None:
     summary = json.loads((reported / "summary.json").read_text())
-    assert summary["schema"] == 1
+    assert summary["schema"] == SCHEMA
     assert [(p["workload"], p["workers"]) for p in summary["points"]] == [
         ("sum", 1),
         ("sum", 3),

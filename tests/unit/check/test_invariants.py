@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from task_lab.check.evidence import Evidence, InstanceCount
-from task_lab.check.invariants import CHECKS, run_checks
+from task_lab.check.invariants import CHECKS
+from task_lab.check.selection import run_checks
 from task_lab.check.submissions import class_submissions, three_counts
 from task_lab.check.verdict import Verdict, combine
 

@@ -14,7 +14,8 @@ from task_lab.collect.memory import (
     keep_memory,
     memory_document,
 )
-from task_lab.report.words import memory_note, summary_text
+from task_lab.report.text import summary_text
+from task_lab.report.words import memory_note
 from task_lab.runtime.compose.engine import NoEngine
 from task_lab.runtime.compose.runtime import ComposeRuntime
 from task_lab.runtime.native import NativeRuntime
@@ -69,11 +70,12 @@ def test_c10_the_definition_is_printed_with_the_figures() -> None:
     run = {"experiment": "throughput", "verdict": "PASS", "ended": "completed"}
     counts = {"client": 1, "ledger": 1, "prometheus": 1}
     memory = memory_document({"api": V1, "redis": NOTHING}, at=5.0)
-    text = summary_text(run, {"points": [], "counts": counts, "memory": memory})
+    summary = {"kind": "throughput", "points": [], "counts": counts, "objectives": []}
+    text = summary_text(run, {**summary, "memory": memory})
     assert "| api | 100 MiB |" in text
     assert "| redis | n/a |" in text
     assert DEFINITION in text
-    without = summary_text(run, {"points": [], "counts": counts, "memory": None})
+    without = summary_text(run, {**summary, "memory": None})
     assert "container" not in without
 
 

@@ -6,8 +6,8 @@ from task_lab.report.explain import explain_scaling
 
 def run(cores: int = 2) -> dict[str, Any]:
     workloads = [
-        {"name": "sum", "task_type": "sum", "payload": {"numbers": [1]}},
-        {"name": "sleep", "task_type": "sleep", "payload": {"seconds": 0.02}},
+        {"name": "sum", "parts": [{"task_type": "sum", "payload": {"numbers": [1]}}]},
+        {"name": "sleep", "parts": [{"task_type": "sleep", "payload": {"seconds": 0.02}}]},
     ]
     resolved = {"workloads": workloads, "settings": {"TASK_PLATFORM_WORKER_CONCURRENCY": "10"}}
     return {"params": {"resolved": resolved}, "machine": {"cores": cores}}

@@ -166,6 +166,7 @@ def test_repeated_drains_give_the_drain_ratio_an_interval() -> None:
 def test_efficiency_is_measured_over_floor_for_work_the_floor_does() -> None:
     floor = {"submit_per_s": 200.0, "drain_per_s": 100.0, "end_to_end_per_s": 50.0}
     measured = point(1, [50.0], [])
-    assert efficiency(measured, floor, "sum") == {"submit": 0.5, "drain": 0.5, "end_to_end": None}
-    assert efficiency(measured, floor, "sleep") is None
-    assert efficiency(measured, {"reason": "no disk"}, "sum") is None
+    assert efficiency(measured, floor, ["sum"]) == {"submit": 0.5, "drain": 0.5, "end_to_end": None}
+    assert efficiency(measured, floor, ["sleep"]) is None
+    assert efficiency(measured, floor, ["sum", "sleep"]) is None
+    assert efficiency(measured, {"reason": "no disk"}, ["sum"]) is None

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from task_lab.report.captions import caption
+from task_lab.report.captions import CAPTIONS, caption
 from task_lab.report.figures.timelines import (
     finished_per_s,
     present,
@@ -57,10 +57,10 @@ def test_the_window_of_a_rate_is_read_from_its_query(query: str, window: str | N
 
 
 def test_a_caption_prints_the_query_its_window_and_its_refresh() -> None:
-    text = caption("throughput", metric(query="sum(rate(x[1s]))"))
+    text = caption(CAPTIONS["throughput"], metric(query="sum(rate(x[1s]))"))
     assert "`sum(rate(x[1s]))`" in text
     assert "Window: 1s." in text
-    depth = caption("queue-depth", metric([(i * 0.25, float(i // 2)) for i in range(40)]))
+    depth = caption(CAPTIONS["queue-depth"], metric([(i * 0.25, float(i // 2)) for i in range(40)]))
     assert "about every 0.5 s" in depth
 
 
