@@ -16,7 +16,6 @@ import sysconfig
 import tempfile
 import traceback
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,13 +23,16 @@ from typing import Annotated, Any
 
 import typer
 
-from task_lab import stack
+from task_lab import stack, store_commands
 from task_lab.check.verdict import EXIT_CODES, EXIT_INTERNAL, EXIT_USAGE, Verdict
 from task_lab.compose_stack import ComposeStack
 from task_lab.doctor import examine, require_fit
 from task_lab.errors import LabError, RuntimeUnavailable, UsageError
+from task_lab.live import command as live_command
+from task_lab.output import say as _say
+from task_lab.output import say_run as _say_run
 from task_lab.spec import load_definition, resolve
-from task_lab.store import RESULTS, RunFolder
+from task_lab.store import RESULTS
 
 app = typer.Typer(
     help="Experiments on the task platform, with evidence.",
@@ -55,13 +57,19 @@ def run(  # noqa: PLR0917 - options, given by name
     in_flight: Annotated[int | None, typer.Option(help="Submissions waiting at a time.")] = None,
     drain_tasks: Annotated[int | None, typer.Option(help="Tasks of the drain.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of whatever is drawn by chance.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
+    parameters: Annotated[
+        Path | None, typer.Option(help="Parameters in a YAML, TOML or JSON file; options win.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Events on standard error, one JSON object at the end.")
+    ] = False,
     quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
     results: Annotated[Path, typer.Option(help="Where run folders go.")] = RESULTS,
 ) -> int:
     """Run an experiment; the last line of the output is the run's folder."""
-    from task_lab.execute import execute_run  # noqa: PLC0415
-    from task_lab.progress import Watcher  # noqa: PLC0415
+    from task_lab.execute import NOTEBOOKS, execute_run  # noqa: PLC0415
+    from task_lab.live.watcher import watching  # noqa: PLC0415
+    from task_lab.parameter_files import parameters_for  # noqa: PLC0415
     from task_lab.run import new_run  # noqa: PLC0415
     from task_lab.runtime.selection import resolve_runtime  # noqa: PLC0415
 
@@ -76,30 +84,17 @@ def run(  # noqa: PLR0917 - options, given by name
         "seed": seed,
     }
     asked = {option: value for option, value in options.items() if value is not None}
+    if parameters is not None:
+        notebook = NOTEBOOKS / load_definition(name).notebook
+        asked = {**parameters_for(notebook, parameters), **asked}
     if resolve_runtime(resolve(load_definition(name), asked).runtime) == "native":
         require_fit()
     folder = new_run(name, asked, results=results.resolve())
     try:
-        with nullcontext() if quiet else Watcher(folder):
+        with watching(folder, quiet=quiet, as_json=as_json):
             return EXIT_CODES[execute_run(folder, asked)]
     finally:
         _say_run(folder, as_json=as_json)
-
-
-@app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
-) -> int:
-    """Make a run's checks, summary, figures and report anew from its raw data."""
-    of_run = RunFolder(folder.resolve())
-    if of_run.run()["experiment"] == "bench":
-        from task_lab.bench.conclude import conclude as analyse  # noqa: PLC0415
-    else:
-        from task_lab.execute import analyse  # noqa: PLC0415
-    verdict = analyse(of_run)
-    _say_run(of_run, as_json=as_json)
-    return EXIT_CODES[verdict]
 
 
 @app.command()
@@ -264,6 +259,10 @@ def doctor() -> int:
     return 0 if all(finding.is_met for finding in findings) else EXIT_INTERNAL
 
 
+live_command.register(app)
+store_commands.register(app)
+
+
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; nothing escapes as an exception."""
     try:
@@ -284,17 +283,6 @@ def main() -> None:
     """The console script. SIGTERM unwinds as Ctrl-C does: a stack is never left behind."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run_command(sys.argv[1:]))
-
-
-def _say_run(folder: RunFolder, *, as_json: bool) -> None:
-    run, path = folder.run(), str(folder.path)
-    if as_json:
-        _say(json.dumps({"run": path, "verdict": run["verdict"]}))
-        return
-    _say(run["verdict"] + (f": {run['reason']}" if run.get("reason") else ""))
-    if (folder / "report.html").exists():
-        _say(str(folder / "report.html"))
-    _say(path)
 
 
 def _running_stack() -> dict[str, Any] | None:
@@ -322,11 +310,6 @@ def _say_stack(state: dict[str, Any] | None, *, as_json: bool) -> None:
         _say(f"{'logs':<17} {state.get('logs') or 'docker compose logs SERVICE'}")
         program = shlex.quote(str(Path(_SCRIPTS) / "task-lab"))
         _say(f'{"for your shell":<17} eval "$({program} env)"')
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def _complain(text: str, exit_code: int) -> int:

@@ -1,28 +1,26 @@
-"""Showing a run while it goes on, from the files it writes: any process can watch any run."""
+"""A run's events as lines for people: what a notebook prints, and what every live view tells."""
 
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-from task_lab.spec import Spec
-from task_lab.store import RunFolder
-
-_LOOK_EVERY_S = 0.2
+_SHOWN = 4
 
 
 def describe(event: Mapping[str, Any]) -> str | None:
-    """The event in a line for people; None for those that tell them nothing."""
+    """The event in a line for people; None for those that tell them nothing.
+
+    An event without the fields it used to have is told by its name.
+    """
     line = _LINES.get(event["event"])
-    return line(event) if line else None
+    if line is None:
+        return None
+    try:
+        return line(event)
+    except (LookupError, TypeError, ValueError):
+        return str(event["event"]).replace("_", " ")
 
 
 def tell(event: Mapping[str, Any]) -> None:
@@ -32,93 +30,40 @@ def tell(event: Mapping[str, Any]) -> None:
         sys.stdout.flush()
 
 
-class Watcher:
-    """Shows a run's progress on standard error until left: a bar on a terminal, lines elsewhere.
-
-    Standard output stays for the result.
-    """
-
-    def __init__(self, folder: RunFolder, *, console: Console | None = None) -> None:
-        spec = Spec.model_validate(folder.run()["params"]["resolved"])
-        self._console = console or Console(stderr=True, highlight=False)
-        self._events = Tail(folder / "events.jsonl")
-        self._history = Tail(folder / "history.jsonl")
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._bar = self._progress.add_task(
-            f"{spec.name}: starting the stack", total=sum(p.tasks for p in spec.phases())
-        )
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
-
-    def _watch(self) -> None:
-        while not self._stop.wait(_LOOK_EVERY_S):
-            self._show_news()
-        self._show_news()
-
-    def _show_news(self) -> None:
-        for line in self._events.news():
-            event = msgspec.json.decode(line)
-            if text := describe(event):
-                self._console.print(text)
-                self._progress.update(self._bar, description=text)
-        self._progress.advance(self._bar, len(self._history.news()))
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._progress.stop()
-
-
-class Tail:
-    """Reads what is appended to a file, which need not exist yet, in whole lines."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
-
-    def news(self) -> list[bytes]:
-        """The complete lines appended since the last call."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                text = file.read()
-        except FileNotFoundError:
-            return []
-        whole = text[: text.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        return whole.splitlines()
-
-
-def _phase(event: Mapping[str, Any]) -> str:
-    kind = f"round {event['round']}" if event["kind"] == "round" else event["kind"]
-    return f"{event['workload']}, {_workers(event['workers'])}, {kind}"
+def phase_text(phase: Mapping[str, Any]) -> str:
+    """Which phase it is: `sum, 3 workers, round 7`, `sleep, 1 worker, step at 450/s`."""
+    kind, offered, workers = phase.get("kind"), phase.get("offered_per_s"), phase.get("workers")
+    told = f"round {phase.get('round')}" if kind == "round" else str(kind or "phase")
+    pace = "" if offered is None else f" at {_rate(offered)}/s"
+    about = [str(phase["workload"])] if phase.get("workload") else []
+    about += [_workers(workers)] if workers else []
+    return ", ".join([*about, told + pace])
 
 
 def _workers(count: int) -> str:
     return f"{count} worker" if count == 1 else f"{count} workers"
 
 
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.3g}"
+
+
+def _plan(event: Mapping[str, Any]) -> str:
+    count = len(event["phases"])
+    return f"{count} phase{'' if count == 1 else 's'} planned"
+
+
+def _phase_started(event: Mapping[str, Any]) -> str:
+    duration = event.get("duration_s")
+    lasting = "" if duration is None else f" in {duration:g} s"
+    return f"{phase_text(event)}: {event['tasks']:,} tasks{lasting}"
+
+
 def _phase_ended(event: Mapping[str, Any]) -> str:
     if not event["drained"]:
-        return f"{_phase(event)}: did not drain in time"
-    return f"{_phase(event)}: {event['accepted']:,} at {event['submit_per_s']:,.0f}/s, all finished"
+        return f"{phase_text(event)}: did not drain in time"
+    rate = f"{event['accepted']:,} at {event['submit_per_s']:,.0f}/s"
+    return f"{phase_text(event)}: {rate}, all finished"
 
 
 def _floor(event: Mapping[str, Any]) -> str:
@@ -127,15 +72,54 @@ def _floor(event: Mapping[str, Any]) -> str:
     return f"the floor of this machine: {event['end_to_end_per_s']:,.0f} tasks/s end to end"
 
 
+def fault_text(fault: Mapping[str, Any]) -> str:
+    """What is done to whom: `kill of worker-2`, `broker_restart`."""
+    kind, target = str(fault["kind"]), str(fault["target"])
+    return kind if kind.startswith(target) else f"{kind} of {target}"
+
+
+def _faults_planned(event: Mapping[str, Any]) -> str:
+    faults = event["faults"]
+    if not faults:
+        return "no fault is planned"
+    named = [f"{fault_text(one)} at {one['at_s']:g} s" for one in faults[:_SHOWN]]
+    more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+    return f"faults planned: {', '.join(named)}{more}"
+
+
+def _bitten(event: Mapping[str, Any]) -> str:
+    return (
+        f"{fault_text(event)} {'bites' if event.get('bit', True) else 'did not reach its target'}"
+    )
+
+
+def _settled(event: Mapping[str, Any]) -> str:
+    is_at_rest = event.get("settled", True)
+    return "the platform is at rest" if is_at_rest else "the platform did not come to rest in time"
+
+
+def _stopped(event: Mapping[str, Any]) -> str:
+    return "the stack is stopped" + _ENDS.get(event.get("ended", ""), "")
+
+
+_ENDS = {"interrupted": ", the run was interrupted", "crashed": ", the run came to no end"}
 _LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "plan": _plan,
     "stack_up": lambda event: f"the stack is up: API {event['api']}",
     "floor_measured": _floor,
     "calibrated": lambda event: f"the generator reaches {event['stub_per_s']:,.0f}/s on a stub",
     "scaled": lambda event: f"{_workers(event['workers'])} ready",
-    "phase_started": lambda event: f"{_phase(event)}: {event['tasks']:,} tasks",
+    "phase_started": _phase_started,
     "phase_ended": _phase_ended,
-    "settled": lambda _: "the platform is at rest",
+    "fault_planned": _faults_planned,
+    "fault_injected": _bitten,
+    "heal_failed": lambda event: f"{fault_text(event)} could not be healed: {event['reason']}",
+    "fault_healed": lambda event: f"{fault_text(event)} is healed",
+    "fault_skipped": lambda event: f"{fault_text(event)} is skipped: {event['reason']}",
+    "searched": lambda event: f"the highest sustainable rate: {_rate(event['rate_per_s'])}/s",
+    "healed": lambda _: "every fault is healed",
+    "settled": _settled,
     "collected": lambda event: f"{event['tasks']:,} tasks of the ledger kept",
     "checked": lambda event: f"checks: {event['verdict']}",
-    "stopped": lambda _: "the stack is stopped",
+    "stopped": _stopped,
 }

@@ -1,17 +1,14 @@
-"""Watching a run from its files."""
+"""Events as lines for people."""
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
-from task_lab.progress import Tail, Watcher, describe
-from task_lab.spec import load_definition, resolve
-from task_lab.store import RunFolder, create_run
+from task_lab.progress import describe, tell
 
+LOAD = {"workload": "sleep", "workers": 1, "kind": "step", "tasks": 900, "offered_per_s": 450.0}
+KILL = {"kind": "kill", "target": "worker-2"}
 ROUND = {"workload": "sum", "workers": 3, "kind": "round", "round": 7, "tasks": 2000}
 
 
@@ -35,6 +32,37 @@ ROUND = {"workload": "sum", "workers": 3, "kind": "round", "round": 7, "tasks": 
             "sum, 3 workers, drain: did not drain in time",
         ),
         ({"event": "floor_measured", "reason": "no disk"}, "no floor: no disk"),
+        (
+            {"event": "phase_started", **LOAD, "duration_s": 2.0},
+            "sleep, 1 worker, step at 450/s: 900 tasks in 2 s",
+        ),
+        ({"event": "plan", "phases": [ROUND, ROUND]}, "2 phases planned"),
+        ({"event": "fault_planned", "faults": []}, "no fault is planned"),
+        (
+            {"event": "fault_planned", "faults": [{**KILL, "at_s": 10.0}] * 6},
+            f"faults planned: {', '.join(['kill of worker-2 at 10 s'] * 4)} and 2 more",
+        ),
+        ({"event": "fault_started", **KILL}, None),
+        ({"event": "fault_injected", **KILL, "bit": True}, "kill of worker-2 bites"),
+        (
+            {"event": "fault_injected", **KILL, "bit": False},
+            "kill of worker-2 did not reach its target",
+        ),
+        (
+            {"event": "fault_healed", "kind": "broker_restart", "target": "broker"},
+            "broker_restart is healed",
+        ),
+        (
+            {"event": "fault_skipped", **KILL, "reason": "it is gone"},
+            "kill of worker-2 is skipped: it is gone",
+        ),
+        ({"event": "searched", "rate_per_s": 483.2}, "the highest sustainable rate: 483/s"),
+        ({"event": "settled", "settled": False}, "the platform did not come to rest in time"),
+        ({"event": "stopped", "ended": "completed"}, "the stack is stopped"),
+        (
+            {"event": "stopped", "ended": "interrupted"},
+            "the stack is stopped, the run was interrupted",
+        ),
         ({"event": "resumed", "phase": "sum-w1-drain"}, None),
         ({"event": "something new"}, None),
     ],
@@ -43,37 +71,11 @@ def test_an_event_is_told_in_a_line_or_not_at_all(event: dict[str, Any], line: s
     assert describe(event) == line
 
 
-def test_a_tail_gives_each_whole_line_once(tmp_path: Path) -> None:
-    path = tmp_path / "lines"
-    tail = Tail(path)
-    assert tail.news() == []
-    path.write_bytes(b"a\nb\nc")
-    assert tail.news() == [b"a", b"b"]
-    with path.open("ab") as file:
-        file.write(b"c\n")
-    assert tail.news() == [b"cc"]
-    assert tail.news() == []
+def test_an_event_without_its_fields_is_told_by_its_name() -> None:
+    assert describe({"event": "floor_measured"}) == "floor measured"
 
 
-SPEC = resolve(load_definition("throughput"), {"tasks": 5, "rounds": 1, "drain_tasks": 10})
-
-
-def new_run(results: Path) -> RunFolder:
-    params = {"asked": {}, "resolved": SPEC.model_dump(mode="json")}
-    return create_run("throughput", {"params": params}, results=results)
-
-
-def test_what_happened_before_the_end_is_always_told(tmp_path: Path) -> None:
-    folder, output = new_run(tmp_path), io.StringIO()
-    with Watcher(folder, console=Console(file=output)):
-        folder.append_event("scaled", workers=3)
-        folder.append_event("checked", verdict="PASS")
-    assert output.getvalue().splitlines() == ["3 workers ready", "checks: PASS"]
-
-
-def test_a_terminal_gets_a_bar_that_counts_the_submitted_tasks(tmp_path: Path) -> None:
-    folder, output = new_run(tmp_path), io.StringIO()
-    console = Console(file=output, force_terminal=True, width=120)
-    with Watcher(folder, console=console):
-        (folder / "history.jsonl").write_text("{}\n" * 7)
-    assert "7/80" in output.getvalue()  # two workloads, two worker counts: 4 x (5 + 5 + 10)
+def test_a_notebook_prints_what_there_is_to_tell(capsys: pytest.CaptureFixture[str]) -> None:
+    tell({"event": "resumed"})
+    tell({"event": "scaled", "workers": 3})
+    assert capsys.readouterr().out == "3 workers ready\n"
