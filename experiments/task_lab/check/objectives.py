@@ -19,8 +19,12 @@ def judge_objectives(
 ) -> list[dict[str, Any]]:
     """Each objective at each point: `name`, `where`, `min`, `max`, `observed`, `verdict`.
 
-    points: of summary.json.
+    points: of summary.json. A run without any has kept to nothing.
     """
+    if not points:
+        return [
+            judge_one(name, limit, None, where="no point") for name, limit in objectives.items()
+        ]
     return [
         judge_one(name, limit, figure_of(point, name), where=where_of(point))
         for name, limit in objectives.items()

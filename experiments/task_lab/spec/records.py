@@ -24,9 +24,12 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Record(BaseModel):
-    """Frozen, and strict about keys: a name nobody knows is an error, not a default."""
+    """Frozen, and strict about keys: a name nobody knows is an error, not a default.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Numbers are finite: a limit of NaN would always be kept to.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Part(Record):
@@ -34,7 +37,8 @@ class Part(Record):
 
     share: its part of the workload, relative to the other parts'. expect: the result a succeeded
     one must have; None leaves it uncompared. attempts: how many it takes when nothing disturbs it.
-    group: under which name a caller changes its share.
+    reason: the kind of error its dead letter names; None leaves it uncompared. group: under which
+    name a caller changes its share.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Part(Record):
     group: str | None = None
     expect: Any = None
     ends: Literal["SUCCEEDED", "FAILED"] = "SUCCEEDED"
+    reason: str | None = None
     attempts: Annotated[int, Field(ge=1)] = 1
     max_retries: Annotated[int, Field(ge=0, le=100)] | None = None
 
@@ -154,6 +159,7 @@ class PartDefinition(Record):
     expect: Any = None
     expect_payload: bool = False
     ends: Literal["SUCCEEDED", "FAILED"] = "SUCCEEDED"
+    reason: str | None = None
     attempts: Annotated[int, Field(strict=True, ge=1)] = 1
     max_retries: Annotated[int, Field(strict=True, ge=0, le=100)] | None = None
     share: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
@@ -162,7 +168,7 @@ class PartDefinition(Record):
     def part(self, name: str) -> Part:
         """The part that this stands for. Raises ValueError where its payload cannot be filled."""
         payload = filled(self.payload, self.payload_bytes)
-        own = self.model_dump(include={"task_type", "ends", "attempts", "max_retries"})
+        own = self.model_dump(include={"task_type", "ends", "reason", "attempts", "max_retries"})
         return Part(
             name=name,
             payload=payload,
