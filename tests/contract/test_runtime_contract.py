@@ -123,6 +123,18 @@ def test_a_stack_that_is_up_is_scraped_whole(runtime: Runtime, endpoints: Endpoi
     assert "rabbitmq_queue_messages_ready" in httpx.get(endpoints.rabbitmq_metrics_url).text
 
 
+def test_each_part_that_runs_on_this_host_is_named_with_its_process(
+    runtime: Runtime, endpoints: Endpoints
+) -> None:
+    (replica,) = runtime.replicas()
+    groups = runtime.process_groups()
+    if groups or runtime.name == "native":  # else the engine's containers are on another host
+        servers = {"postgres", "rabbitmq", "redis", "prometheus"}
+        assert {"api", "relay", replica.name} | servers <= set(groups)
+        assert groups[replica.name] == [replica.pid]
+    assert all(psutil.pid_exists(pid) for pids in groups.values() for pid in pids)
+
+
 def test_a_stack_can_be_brought_up_only_once(runtime: Runtime, endpoints: Endpoints) -> None:
     with pytest.raises(UsageError):
         runtime.up()
