@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 from task_lab.errors import LabError
@@ -41,7 +42,10 @@ def write_notebook(tmp_path: Path) -> NotebookFactory:
     """Makes a notebook of these cells behind a parameters cell."""
 
     def write(*sources: str, tag: str = "parameters") -> Path:
-        first = "tasks: int = 5\nname: str = ''"
+        first = (
+            "tasks: int = 5\nname: str = ''\nrate: dict[str, float] = {}\nsweep: list[int] = []\n"
+            "dry: bool = False\nlimit: int | None = 3"
+        )
         cells = [code_cell(first, [tag]), *(code_cell(source, []) for source in sources)]
         path = tmp_path / "in.ipynb"
         path.write_text(
@@ -62,18 +66,36 @@ def kernels() -> list[psutil.Process]:
     return [p for p in children if any("ipykernel" in part for part in p.cmdline())]
 
 
-def test_parameters_reach_the_kernel_as_the_values_they_are(
+def test_a5_parameters_reach_the_kernel_as_the_values_they_are(
     write_notebook: NotebookFactory, tmp_path: Path
 ) -> None:
     seen = tmp_path / "seen"
-    source = write_notebook(f"open({str(seen)!r}, 'w').write(repr((tasks, name)))")
-    given = {"tasks": 7, "name": 'a "b"\\n 3.10 é'}
+    source = write_notebook(
+        f"open({str(seen)!r}, 'w').write(repr((tasks, name, rate, sweep, dry, limit)))"
+    )
+    given = {
+        "tasks": 7,
+        "name": 'a "b"\\n 3.10 é',
+        "rate": {"1": 50.0, "x": 0.1},
+        "sweep": [1, 3],
+        "dry": True,
+        "limit": None,
+    }
     execute(source, tmp_path / "out.ipynb", given)
-    assert seen.read_text() == repr((7, 'a "b"\\n 3.10 é'))
+    assert seen.read_text() == repr(tuple(given.values()))
 
 
-@pytest.mark.parametrize("given", [{"taks": 3}, {"tasks": "3"}])
-def test_a2_refused_parameters_start_no_kernel(
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"taks": 3},
+        {"tasks": "3"},
+        {"rate": {1: 50, 3: 150}},
+        {"sweep": (1, 3)},
+        {"tasks": np.int64(3)},
+    ],
+)
+def test_a2_a5_refused_parameters_start_no_kernel(
     write_notebook: NotebookFactory, tmp_path: Path, given: dict[str, object]
 ) -> None:
     with pytest.raises(ParametersRefused):

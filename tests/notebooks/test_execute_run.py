@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from task_lab import execute as execute_module
 from task_lab.check.verdict import Verdict
 from task_lab.errors import LabError
 from task_lab.execute import execute_run
-from task_lab.notebook import CellFailed, EndedEarly, KernelDied
+from task_lab.history import read_history
+from task_lab.notebook import CellFailed, CellTimedOut, EndedEarly, KernelDied
 from task_lab.run import new_run
 from task_lab.store import RunFolder
 
@@ -55,7 +57,7 @@ def write_notebook(folder: Path, *sources: str) -> None:
     ],
     ids=["A11 exit", "A9 magic", "error", "interrupt", "A7 kernel death"],
 )
-def test_a_notebook_that_ends_early_is_never_green(
+def test_a7_a9_a11_a_notebook_that_ends_early_is_never_green(
     run: RunFolder,
     tmp_path: Path,
     cells: list[str],
@@ -71,6 +73,39 @@ def test_a_notebook_that_ends_early_is_never_green(
     assert found["verdict"] == verdict
     assert found["ended"] == ("interrupted" if verdict == "INTERRUPTED" else "crashed")
     assert found["reason"]
+
+
+OFFER = """
+from pathlib import Path
+from task_lab.load.processes import Generator, Stub
+from task_lab.load.wire import Load
+
+folder = Path(run_folder)
+with Generator(folder / "log") as generator, Stub(folder / "stub") as stub:
+    generator.offer(
+        Load(phase="p", api_url=stub.url, bodies=["{}"], tasks=10**6, in_flight=4,
+             history=str(folder / "history.jsonl"))
+    )
+"""
+# Enough to start the load's processes, also where the machine is busy.
+CELL_S = 10.0
+
+
+def test_a7_a_cell_over_its_time_stops_the_load_and_leaves_its_history(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execute_module, "_OTHER_WORK_S", CELL_S)
+    monkeypatch.setattr(execute_module, "time_limit_s", lambda _: 0.0)
+    write_notebook(tmp_path, OFFER, "1")
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(CellTimedOut) as raised:
+        execute_run(run, {"tasks": 50})
+    assert raised.value.exit_code == 2
+    assert set(psutil.Process().children(recursive=True)) <= before
+    assert (run.run()["verdict"], run.run()["ended"]) == ("UNKNOWN", "crashed")
+    sent = list(read_history(run / "history.jsonl"))
+    assert len(sent) > 500
+    assert not (run / "report.html").exists()
 
 
 def test_an_end_after_the_verdict_takes_the_verdict_back(run: RunFolder, tmp_path: Path) -> None:
