@@ -48,7 +48,10 @@ _EXIT_INTERRUPTED = EXIT_CODES[Verdict.INTERRUPTED]
 
 @app.command()
 def run(  # noqa: PLR0917 - options, given by name
-    name: Annotated[str, typer.Argument(help="A file of experiments/definitions, without .toml.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="An experiment of experiments/definitions, or a .toml file of yours."),
+    ],
     runtime: Annotated[str | None, typer.Option(help="native, compose or auto.")] = None,
     tasks: Annotated[int | None, typer.Option(help="Tasks in a round.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds of each point.")] = None,
@@ -60,6 +63,10 @@ def run(  # noqa: PLR0917 - options, given by name
     parameters: Annotated[
         Path | None, typer.Option(help="Parameters in a YAML, TOML or JSON file; options win.")
     ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--param", "-p", help="Any other parameter, as NAME=VALUE; may be repeated."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Events on standard error, one JSON object at the end.")
     ] = False,
@@ -69,7 +76,7 @@ def run(  # noqa: PLR0917 - options, given by name
     """Run an experiment; the last line of the output is the run's folder."""
     from task_lab.execute import NOTEBOOKS, execute_run  # noqa: PLC0415
     from task_lab.live.watcher import watching  # noqa: PLC0415
-    from task_lab.parameter_files import parameters_for  # noqa: PLC0415
+    from task_lab.parameter_files import parameters_for, parameters_of  # noqa: PLC0415
     from task_lab.run import new_run  # noqa: PLC0415
     from task_lab.runtime.selection import resolve_runtime  # noqa: PLC0415
 
@@ -84,8 +91,9 @@ def run(  # noqa: PLR0917 - options, given by name
         "seed": seed,
     }
     asked = {option: value for option, value in options.items() if value is not None}
+    notebook = NOTEBOOKS / load_definition(name).notebook
+    asked |= parameters_of(notebook, parameter or [])
     if parameters is not None:
-        notebook = NOTEBOOKS / load_definition(name).notebook
         asked = {**parameters_for(notebook, parameters), **asked}
     if resolve_runtime(resolve(load_definition(name), asked).runtime) == "native":
         require_fit()

@@ -74,6 +74,11 @@ class HistoryWriter:
         self._file.close()
 
 
+def read_phase(path: Path, phase: str) -> list[dict[str, object]]:
+    """The submissions of one phase on disk, as records."""
+    return [msgspec.structs.asdict(one) for one in read_history(path) if one.phase == phase]
+
+
 def read_history(path: Path) -> Iterator[Submission]:
     """The submissions on disk, in the order of their answers.
 

@@ -1,4 +1,4 @@
-"""Parameters from a file: YAML, TOML or JSON, read so that nothing becomes what nobody wrote.
+"""Parameters from a file or a command line: YAML, TOML or JSON, read so that nothing becomes what nobody wrote.
 
 YAML guesses: `3.10` is read as 3.1, `on` as true, `2026-01-01` as a date, `010` as eight. Here the
 notebook's declared types decide what a bare YAML word means, and where text is declared it stays as
@@ -43,6 +43,27 @@ def parameters_for(notebook: Path, file: Path) -> dict[str, Any]:
     """
     declared = declared_parameters(read_notebook(notebook), notebook.name)
     return read_parameter_file(file, declared, notebook.name)
+
+
+def parameters_of(notebook: Path, pairs: Sequence[str]) -> dict[str, Any]:
+    """The parameters that texts `NAME=VALUE` give, of the types that the notebook declares.
+
+    Raises UsageError for a text without `=`, NotebookUnusable, and ParametersRefused.
+    """
+    declared = declared_parameters(read_notebook(notebook), notebook.name)
+    split = [pair.partition("=") for pair in pairs]
+    for pair, (_, sign, _) in zip(pairs, split, strict=True):
+        if not sign:
+            raise UsageError(f"a parameter is NAME=VALUE, not {pair!r}")
+    try:
+        given = _without_doubles([(name.strip(), text) for name, _, text in split])
+    except ValueError as error:
+        raise UsageError(f"a parameter was {error}") from error
+    meant = {
+        name: _meaning(str(text), _choices(declared[name].kind)) if name in declared else text
+        for name, text in given.items()
+    }
+    return check_parameters(declared, meant, notebook.name)
 
 
 def read_parameter_file(
@@ -92,8 +113,7 @@ _READERS = {".json": _read_json, ".toml": _read_toml, ".yaml": _read_yaml, ".yml
 
 def _value_of(node: yaml.Node, kind: Any) -> object:
     """What a node means where `kind` is declared; where it means nothing, what was written."""
-    choices = get_args(kind) if get_origin(kind) not in {list, dict} else (kind,)
-    choices = choices or (kind,)
+    choices = _choices(kind)
     inside: Any = {get_origin(one): get_args(one)[-1] for one in choices if get_origin(one)}
     if isinstance(node, yaml.SequenceNode):
         return [_value_of(item, inside.get(list, str)) for item in node.value]
@@ -103,6 +123,12 @@ def _value_of(node: yaml.Node, kind: Any) -> object:
         )
     assert isinstance(node, yaml.ScalarNode)
     return node.value if node.style else _meaning(node.value, choices)
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    """The kinds that a value of this kind may be: those of a union, or the kind itself."""
+    choices = get_args(kind) if get_origin(kind) not in {list, dict} else (kind,)
+    return choices or (kind,)
 
 
 def _meaning(word: str, kinds: Sequence[Any]) -> object:

@@ -9,7 +9,7 @@ import pytest
 from nbformat import NotebookNode
 from task_lab.ipynb import code_cells, read_notebook
 from task_lab.parameters import declared_parameters
-from task_lab.spec import Asked, load_definition, resolve
+from task_lab.spec import load_definition, names_of_definitions, resolve
 from task_lab.store import PROJECT
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
@@ -21,8 +21,9 @@ def source(request: pytest.FixtureRequest) -> NotebookNode:
     return read_notebook(path)
 
 
-def test_there_is_a_notebook_for_throughput() -> None:
-    assert load_definition("throughput").notebook in {path.name for path in NOTEBOOKS}
+@pytest.mark.parametrize("name", names_of_definitions())
+def test_every_experiment_has_a_notebook(name: str) -> None:
+    assert load_definition(name).notebook in {path.name for path in NOTEBOOKS}
 
 
 def test_a14_it_is_kept_without_output(source: NotebookNode) -> None:
@@ -65,10 +66,11 @@ def test_every_parameter_is_explained(source: NotebookNode) -> None:
         assert f"`{name}`" in prose
 
 
-def test_its_defaults_are_the_experiment_s_own() -> None:
-    definition = load_definition("throughput")
+@pytest.mark.parametrize("name", names_of_definitions())
+def test_its_defaults_are_the_experiment_s_own(name: str) -> None:
+    definition = load_definition(name)
     notebook = read_notebook(PROJECT / "notebooks" / definition.notebook)
     declared = declared_parameters(notebook, definition.notebook)
-    assert set(declared) == {*Asked.model_fields, "run_folder"}
+    assert set(declared) == {*definition.parameters(), "run_folder"}
     given = {n: p.default or None for n, p in declared.items() if n != "run_folder"}
     assert resolve(definition, given) == resolve(definition, {})

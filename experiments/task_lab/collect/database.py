@@ -101,6 +101,10 @@ class Ledger:
         """
         return self._frame("all_tasks")
 
+    def times(self, first_id: str, last_id: str) -> pd.DataFrame:
+        """`id`, `due_at`, `started_at`, `finished_at` of an id range, both ends included."""
+        return self._frame("task_times", UUID(first_id), UUID(last_id))
+
     def keys(self) -> pd.DataFrame:
         """Which task each idempotency key stands for: `key`, `task_id`."""
         return self._frame("all_keys")
@@ -135,19 +139,21 @@ class Ledger:
                     raise
                 time.sleep(_AGAIN_S)
 
-    def _frame(self, statement: str) -> pd.DataFrame:
-        names, rows = self._asked(lambda: self._fetch_all(_STATEMENTS[statement]))
+    def _frame(self, statement: str, *args: object) -> pd.DataFrame:
+        names, rows = self._asked(lambda: self._fetch_all(_STATEMENTS[statement], *args))
         frame = pd.DataFrame(rows, columns=names)
         for name in _TIMES:
             if name in frame:
                 frame[name] = frame[name].astype("float64")
         return frame
 
-    async def _fetch_all(self, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    async def _fetch_all(
+        self, statement: str, *args: object
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
         rows: list[tuple[Any, ...]] = []
         async with self._connection.transaction(isolation="repeatable_read", readonly=True):
             prepared = await self._connection.prepare(statement)
-            async for record in prepared.cursor(prefetch=_FETCH_ROWS):
+            async for record in prepared.cursor(*args, prefetch=_FETCH_ROWS):
                 rows.append(tuple(map(_plain, record)))
         return [attribute.name for attribute in prepared.get_attributes()], rows
 

@@ -28,6 +28,11 @@ order by id;
 -- Which task each idempotency key stands for.
 select key, task_id from idempotency_keys order by task_id;
 
+-- name: task_times
+-- When each task of an id range was due, started and finished.
+-- $1 first_id uuid, $2 last_id uuid (inclusive)
+select id, due_at, started_at, finished_at from tasks where id between $1 and $2 order by id;
+
 -- name: all_dead_letters
 -- Every dead letter, resolved or not.
 select task_id, reason, failed_at, resolved_at, resolution from dead_letters order by task_id;

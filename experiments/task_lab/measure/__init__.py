@@ -8,6 +8,7 @@ from __future__ import annotations
 from task_lab.errors import LabError
 from task_lab.measure.bench import Bench, deadline_s
 from task_lab.measure.disturbed import measure_disturbed
+from task_lab.measure.search import measure_saturation
 from task_lab.measure.steady import measure_steady
 from task_lab.measure.sweep import measure_sweep
 from task_lab.spec import FaultsSpec, RetriesSpec, SaturationSpec, Spec, SweepSpec
@@ -23,6 +24,8 @@ def measure(bench: Bench) -> None:
             measure_steady(bench, bench.spec)
         case FaultsSpec():
             measure_disturbed(bench, bench.spec)
+        case SaturationSpec():
+            measure_saturation(bench, bench.spec)
         case _:
             raise LabError(f"nobody knows how to measure {bench.spec.kind!r}")
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
+from task_lab.errors import UsageError
 from task_lab.spec.arrivals import Arrivals, ArrivalsField
 from task_lab.spec.base import Asked, Definition, Spec
 from task_lab.spec.records import (
@@ -112,6 +113,9 @@ class SaturationDefinition(Definition):
     def resolve(self, asked: Mapping[str, object]) -> SaturationSpec:
         """The definition with the caller's parameters in place. Raises UsageError."""
         given: SaturationAsked = self.read_asked(asked)
+        arrivals = given.arrivals or self.arrivals
+        if arrivals.shape in ("ramp", "trace"):
+            raise UsageError(f"arrivals {arrivals.text!r} have rates of their own; a search has its")
         own: dict[str, Any] = {
             name: getattr(given, name, None) or getattr(self, name)
             for name in ("arrivals", "start_per_s", "probe_s", "step_s", "precision", "fractions")

@@ -48,7 +48,8 @@ def windows(phases: Sequence[Phase], workers: int) -> list[Window]:
     drains = tuple(p for p in own if p.kind == "drain")
     found = []
     if rounds:
-        title = f"{words.workers(workers)}: rounds"
+        what = "load" if any(p.is_paced for p in rounds) else "rounds"
+        title = f"{words.workers(workers)}: {what}"
         found.append(Window(title, rounds[0].started_at, rounds[-1].ended_at, rounds))
     if drains:
         begin = drains[0].resumed_at or drains[0].started_at
@@ -163,10 +164,19 @@ def in_flight(phases: Sequence[Phase], tasks: pd.DataFrame, metric: Metric | Non
 
 
 def _grid_of(phases: Sequence[Phase], panel: Panel, unit: str) -> Figure:
-    """A row a worker count; rounds on the left, drain on the right, each with its own scale."""
+    """A row a worker count; rounds on the left, drain on the right, each with its own scale.
+
+    A paced load has no drain, and the whole width.
+    """
     counts = sorted({p.workers for p in phases})
+    has_drains = any(p.kind == "drain" for p in phases) or not phases
     figure = style.new_figure(1.0 + 2.1 * max(len(counts), 1))
-    rows = figure.subplots(max(len(counts), 1), 2, squeeze=False, width_ratios=(3, 2))
+    rows = figure.subplots(
+        max(len(counts), 1),
+        2 if has_drains else 1,
+        squeeze=False,
+        width_ratios=(3, 2) if has_drains else None,
+    )
     grid = cast("npt.NDArray[np.object_]", rows)
     for row, workers in zip(grid, counts, strict=False):
         for axes, shown in zip(row, windows(phases, workers), strict=False):
@@ -178,7 +188,7 @@ def _grid_of(phases: Sequence[Phase], panel: Panel, unit: str) -> Figure:
             axes.yaxis.set_major_formatter("{x:,.0f}")
             axes.grid(visible=False, axis="x")
         row[0].set_ylabel(unit)
-    for column in range(2):
+    for column in range(grid.shape[1]):
         highest = max(axes.get_ylim()[1] for axes in grid[:, column])
         for axes in grid[:, column]:
             axes.set_ylim(0, highest)
@@ -193,7 +203,7 @@ def _shade(axes: Axes, shown: Window) -> None:
         left, right = phase.started_at - shown.start, phase.ended_at - shown.start
         if phase.kind == "warmup":
             axes.axvspan(left, right, facecolor="none", edgecolor="#cccccc", hatch="///", lw=0)
-        elif index % 2 and phase.kind == "round":
+        elif index % 2 and phase.kind != "drain":
             axes.axvspan(left, right, color=style.SHADE, lw=0)
 
 

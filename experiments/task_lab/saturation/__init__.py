@@ -1,0 +1,1 @@
+"""Finding the highest rate that a platform sustains."""
