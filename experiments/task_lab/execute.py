@@ -51,12 +51,13 @@ def execute_run(folder: RunFolder, asked: Mapping[str, Any]) -> Verdict:
 
 
 def render(folder: RunFolder) -> Verdict:
-    """Render the executed notebook and judge the run by what is on disk."""
-    render_html(folder.path)
+    """Judge the run by what is on disk and render the executed notebook, which says how it went."""
     verdict = judge_run(folder)
+    render_html(folder.path)
     if verdict is Verdict.PASS and (missing := missing_outputs(folder.path)):
         verdict = Verdict.INVALID
         folder.update_run(verdict=verdict, reason=f"missing: {', '.join(missing)}")
+        render_html(folder.path)
     _rebuild_index(folder)
     return verdict
 

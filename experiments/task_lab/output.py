@@ -32,15 +32,17 @@ _STYLES = {
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text below a head. The first `text_columns` columns, and the last, are words."""
+    """Rows of text below a head. The first `text_columns` columns are words; the last may be."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     text_columns: int = 1
+    last_is_text: bool = True
 
     def is_text(self, column: int) -> bool:
         """Whether a column holds words, which start at its left."""
-        return column < self.text_columns or column == len(self.head) - 1
+        is_last = column == len(self.head) - 1
+        return column < self.text_columns or (is_last and self.last_is_text)
 
 
 def markdown(blocks: Sequence[str | Table]) -> str:

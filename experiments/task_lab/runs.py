@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from task_lab.errors import UsageError, did_you_mean
+from task_lab.errors import LabError, UsageError, did_you_mean
 from task_lab.store import RESULTS, RunFolder, Unreadable, read_json
 
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-z]{7}-[0-9a-f]{4}")
@@ -134,31 +134,18 @@ def _latest(results: Path, experiment: str | None, back: int) -> RunFolder:
 
 
 def headline(folder: Path) -> str:
-    """What a run found, in a few words: its rates, or how many targets were met.
+    """What a run found, in a few words, as the index has it: `sum 1: 2,163, sum 3: 1,323 tasks/s`.
 
     `n/a` without a summary; `unreadable` for one that cannot be read.
     """
+    from task_lab.report.index.found import found_in  # noqa: PLC0415 - draws a page beside
+
     try:
-        summary = read_json(folder / "summary.json")
-        found = _targets(summary["rows"]) if "rows" in summary else _rates(summary["points"])
+        return found_in(read_json(folder / "summary.json")).text
     except FileNotFoundError:
         return NOTHING
-    except (Unreadable, OSError, KeyError, TypeError, AttributeError, ValueError):
+    except (LabError, OSError, KeyError, TypeError, AttributeError, ValueError):
         return "unreadable"
-    return found or NOTHING
-
-
-def _rates(points: list[dict[str, Any]]) -> str:
-    """`sum 1: 2,163/s, sum 3: 1,323/s`, end to end."""
-    return ", ".join(
-        f"{point['workload']} {point['workers']}: {point['end_to_end_per_s']:,.0f}/s"
-        for point in points
-        if point.get("end_to_end_per_s") is not None
-    )
-
-
-def _targets(rows: list[dict[str, Any]]) -> str:
-    return f"{sum(bool(row['pass']) for row in rows)} of {len(rows)} targets met"
 
 
 def _stored(folder: Path) -> StoredRun:
@@ -166,10 +153,13 @@ def _stored(folder: Path) -> StoredRun:
         return StoredRun(folder, RunFolder(folder).run())
     except Unreadable as error:
         return StoredRun(folder, None, f"run.json: {error.problem}")
-    except UsageError:
-        return StoredRun(folder, None, "no run.json")
+    except UsageError as error:
+        has_one = (folder / "run.json").exists()
+        return StoredRun(folder, None, f"run.json: {error}" if has_one else "no run.json")
     except OSError as error:
         return StoredRun(folder, None, f"run.json: {error.strerror}")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return StoredRun(folder, None, f"run.json: {type(error).__name__}: {error}")
 
 
 def _time_of(run_id: str) -> str:

@@ -168,10 +168,15 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
 
     private: readable by its owner only.
     """
+    write_bytes_atomically(path, text.encode("utf-8"), private=private)
+
+
+def write_bytes_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
+    """As `write_atomically`, for what is no text."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
-    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-        file.write(text)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)

@@ -70,6 +70,7 @@ def test_nothing_there_is_no_error_but_an_unknown_experiment_is(
         ("", "run.json: Expecting value"),
         ("[]", "run.json: it is not an object"),
         ('{"verdict": NaN}', "run.json: NaN is not a number"),
+        ('{"verdict": "PASS", "schema": 99}', "run.json: schema 99 is newer"),
     ],
 )
 def test_a_cut_run_is_listed_as_unreadable_at_its_time(
@@ -92,7 +93,16 @@ def test_a_run_that_lost_its_run_json_or_may_not_be_read_is_listed_too(results: 
     assert problems[NEW].startswith("run.json: ")
 
 
-@pytest.mark.parametrize("document", [{}, {"git": None}, {"git": "x", "started_at": 3}])
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"git": None},
+        {"git": "x", "started_at": 3},
+        {"params": [1]},
+        {"params": {"resolved": 3}},
+    ],
+)
 def test_a_run_json_with_something_else_in_it_is_no_crash(
     results: Path, document: dict[str, object]
 ) -> None:
@@ -180,10 +190,10 @@ def test_an_unreadable_run_can_be_named_and_then_says_what_is_wrong(results: Pat
         ("{", "unreadable"),
         ("[]", "unreadable"),
         ('{"points": []}', "n/a"),
-        ('{"points": [{"workload": "sum"}]}', "n/a"),
+        ('{"points": [{"workload": "sum"}]}', "unreadable"),
         (
             '{"points": [{"workload": "sum", "workers": 3, "end_to_end_per_s": 2842.4}]}',
-            "sum 3: 2,842/s",
+            "sum 3: 2,842 tasks/s",
         ),
         ('{"rows": [{"pass": true}, {"pass": false}]}', "1 of 2 targets met"),
     ],
