@@ -131,6 +131,11 @@ class RunRecords:
         return frame.astype(np.float64)
 
     @cached_property
+    def resource_lines(self) -> list[dict[str, Any]]:
+        """What each part used, as it was sampled; empty for runs that were not."""
+        return list(read_lines(self.folder / "resources.jsonl"))
+
+    @cached_property
     def metrics(self) -> dict[str, Metric]:
         return {
             path.stem: _metric(json.loads(path.read_text("utf-8")))
