@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,15 +27,10 @@ def watch(
 ) -> int:
     """Watch a run from another terminal until it ends; the exit code is that of the run."""
     from task_lab.live.follow import follow  # noqa: PLC0415
+    from task_lab.output import say_run  # noqa: PLC0415
     from task_lab.runs import resolve_run  # noqa: PLC0415
 
     folder = resolve_run(run, results)
     follow(folder, as_json=as_json)
-    told = folder.run()
-    if as_json:
-        text = json.dumps({"run": str(folder.path), "verdict": told["verdict"]})
-    else:
-        reason = f": {told['reason']}" if told.get("reason") else ""
-        text = f"{told['verdict']}{reason}\n{folder.path}"
-    sys.stdout.write(text + "\n")
-    return EXIT_CODES[Verdict(told["verdict"])]
+    say_run(folder, as_json=as_json)
+    return EXIT_CODES[Verdict(folder.run()["verdict"])]

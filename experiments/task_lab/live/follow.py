@@ -43,6 +43,7 @@ def follow(folder: RunFolder, *, console: Console | None = None, as_json: bool =
         display.interrupted(state, time.time())
         raise
     finally:
+        state.end()
         display.close(state, time.time())
 
 

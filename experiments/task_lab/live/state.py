@@ -34,6 +34,11 @@ _STAGES = {
     "collected": "checking every task",
     "checked": "stopping the stack",
 }
+_ENDS = {
+    "completed": "finished",
+    "interrupted": "interrupted",
+    "crashed": "came to no end",
+}
 
 
 @dataclass(slots=True)
@@ -142,6 +147,12 @@ class RunState:
             self.depth.set(float(at), float(ready) if isinstance(ready, int | float) else None)
             self._latest_at = max(self._latest_at, float(at))
 
+    def end(self) -> None:
+        """Nobody will say more of the run: what it was doing last is replaced by how it ended."""
+        if self.is_over:
+            reason = f": {self.reason}" if self.reason and self.ended == "crashed" else ""
+            self.stage = _ENDS.get(self.ended, "over") + reason
+
     @property
     def is_over(self) -> bool:
         """Nothing more will be measured: the stack was stopped, or the run says how it ended."""
@@ -219,7 +230,7 @@ class RunState:
 
     def stage_text(self) -> str:
         """What is going on, in words."""
-        if self.interrupted_at is not None and not self.is_stopped:
+        if self.interrupted_at is not None and not self.is_over:
             return self.interruption()
         return phase_text(vars_of(self.running.plan)) if self.running else self.stage
 
@@ -228,7 +239,7 @@ class RunState:
         active = [fault.name for fault in self.lane.faults if fault.is_active]
         stopping = "stopping the stack" if self.is_up else "stopping what was started"
         todo = [f"healing {', '.join(active)}"] if active else []
-        return "interrupted: " + ", then ".join(todo + ([] if self.is_stopped else [stopping]))
+        return "interrupted: " + ", then ".join([*todo, stopping])
 
     def _plan(self, phases: Iterable[Mapping[str, Any]]) -> None:
         """Phases that are announced join those that were before."""

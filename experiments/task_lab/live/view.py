@@ -100,7 +100,7 @@ class _Page:
                 share = running.offered / plan.tasks if plan.tasks else 0.0
                 yield self._bar("phase", share, f"{running.offered:,} of {plan.tasks:,} tasks")
         if planned is None:
-            yield self._labelled("run", Text(f"{done} done, how many there will be is not known"))
+            yield self._labelled("run", Text(f"{done} done" if done else "nothing planned yet"))
         else:
             yield self._bar(
                 "run", done / planned if planned else 0.0, f"{done} of {planned} phases"
@@ -124,7 +124,8 @@ class _Page:
         yield self._rule("tasks", "last 60 s")
         yield Text(" ").append_text(counts)
         rate = f"{state.submit_per_s(moment):,.0f}/s"
-        accepted = state.accepted.last(moment, since=state.started_at or moment)
+        first = next(iter(state.phases.values()), None)
+        accepted = state.accepted.last(moment, since=first.started_at if first else moment)
         yield self._curve("accepted", accepted, rate, "green")
         backlog = state.backlog(moment)
         depth = "n/a" if backlog is None else f"{backlog:,}"

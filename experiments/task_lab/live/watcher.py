@@ -71,6 +71,7 @@ class Watcher:
             for news in self._feed.looks():
                 self._show(display, news)
         finally:
+            self.state.end()
             display.close(self.state, time.time())
 
     def _show(self, display: Display, news: News) -> None:

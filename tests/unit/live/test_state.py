@@ -135,6 +135,24 @@ def test_an_interrupted_run_says_what_is_healed_and_stopped() -> None:
     assert early.stage_text() == "interrupted: stopping what was started"
 
 
+@pytest.mark.parametrize(
+    ("ended", "reason", "told"),
+    [
+        ("completed", "", "finished"),
+        ("interrupted", "interrupted", "interrupted"),
+        ("crashed", "KernelDied: cell 4", "came to no end: KernelDied: cell 4"),
+        ("a new way", "", "over"),
+    ],
+)
+def test_the_end_of_a_run_is_told_in_words(ended: str, reason: str, told: str) -> None:
+    state = state_at(42)
+    state.end()
+    assert state.stage_text() == "effect, 3 workers, load at 400/s"
+    state.know({"ended": ended, "ended_at": "2025-10-09T08:54:44Z", "reason": reason})
+    state.end()
+    assert state.stage_text() == told
+
+
 def test_time_stands_still_when_the_run_is_over() -> None:
     state = state_at(90)
     state.know({"started_at": "2025-10-09T08:53:20Z", "ended_at": "2025-10-09T08:54:44Z"})

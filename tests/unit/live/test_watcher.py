@@ -105,6 +105,7 @@ def test_a_run_that_is_over_is_shown_without_taking_the_screen(folder: RunFolder
     follow(folder, console=Console(file=output, force_terminal=True, width=80, height=24))
     assert "\x1b[?1049" not in output.getvalue()
     assert "PASS" in output.getvalue()
+    assert "finished" in output.getvalue()
 
 
 def test_ctrl_c_ends_the_watching_and_says_that_the_run_goes_on(
