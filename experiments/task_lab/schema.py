@@ -66,8 +66,8 @@ def _run_1_to_2(run: Document) -> Document:
 
 
 def _summary_1_to_2(summary: Document) -> Document:
-    """Headline figures and objectives were not kept apart from the points."""
-    return {"headline": [], "objectives": [], **summary}
+    """There was one kind; headline figures and objectives were not kept apart from the points."""
+    return {"kind": "throughput", "headline": [], "objectives": [], **summary}
 
 
 def _only(record: Mapping[str, Any], names: tuple[str, ...]) -> Document:
