@@ -1,7 +1,8 @@
-"""What the kernel says of processes, read from /proc as cheaply as it can be. Linux only.
+"""What the kernel says of processes, read from /proc as cheaply as it can be.
 
 Plain reads rather than psutil's: with the fifty processes of a stack, twice a second, those cost
-several per cent of a core, and these about one. A process that is gone answers None everywhere.
+several per cent of a core, and these between one and two. A process that is gone answers None
+everywhere, and so does each on a system without /proc.
 """
 
 from __future__ import annotations
@@ -99,9 +100,13 @@ def count_descriptors(pid: int) -> int | None:
 
 
 def all_parents() -> dict[int, int]:
-    """The parent of every process there is."""
-    found = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208 - no object for each name
+    """The parent of every process there is; none where there is no /proc."""
+    found: dict[int, int] = {}
+    try:
+        names = os.listdir("/proc")  # noqa: PTH208 - no object for each name
+    except OSError:
+        return found
+    for name in names:
         if name.isdigit() and (stat := read_stat(int(name))):
             found[int(name)] = stat.parent
     return found
