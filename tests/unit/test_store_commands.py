@@ -25,7 +25,6 @@ from task_lab.prune import PRUNED, delete_runs, may_be_running
 from task_lab.runs import find_runs
 from task_lab.store import PROJECT, RunFolder
 
-from ..run_folders import FakeRun, write_run
 from .stored_runs import STEADY, A, B, change, store_run, times, write
 
 COMMITTED = PROJECT / "results" / "throughput" / "20261125T031642Z-9f67757-30d9"
@@ -204,65 +203,6 @@ def test_the_least_difference_that_matters_can_be_told(results: Path, lab: Comma
     assert lab("compare", A, B)[0] == 3
     assert lab("compare", A, B, "--least-percent", "20")[0] == 0
     assert lab("compare", A, B, "--least-percent", "-1")[0] == 64
-
-
-@pytest.fixture(scope="module")
-def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with all of its raw files, analysed once."""
-    folder = tmp_path_factory.mktemp("results") / "throughput" / A
-    folder.parent.mkdir(parents=True)
-    rates = {("sum", 1): 2900.0}
-    write_run(folder, FakeRun(rounds=2, tasks=60, drain_tasks=60, rates=rates))
-    change(folder, params__resolved__workers=[1])
-    run_command(["reanalyse", str(folder)])
-    return folder
-
-
-def test_a_run_reanalysed_twice_has_the_same_bytes(
-    analysed: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = digest_of(analysed)
-    assert {"summary.json", "summary.md", "figures/rates.png"} <= set(before)
-    capsys.readouterr()
-    code = run_command(["reanalyse", str(analysed), "--json"])
-    said = capsys.readouterr()
-    found = json.loads(said.out)
-    assert (found["run"], found["changed"]) == (str(analysed), [])
-    assert code in {0, 1, 2, 4}
-    assert "the same bytes" in said.err
-    assert "not the bytes" not in said.err
-    assert digest_of(analysed) == before
-
-
-def test_reanalysis_says_that_the_stored_summary_had_other_bytes(
-    analysed: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = digest_of(analysed)
-    summary = analysed / "summary.json"
-    summary.write_text(summary.read_text().replace('"sum"', '"sun"'))
-    (analysed / "figures" / "rates.png").unlink()
-    capsys.readouterr()
-    run_command(["report", str(analysed)])
-    said = capsys.readouterr()
-    assert "summary.json: not the bytes that were stored" in said.err
-    assert "figures/rates.png: new" in said.err
-    assert said.out.splitlines()[-1] == str(analysed)
-    assert digest_of(analysed) == before
-
-
-def test_e15_a_run_is_one_page_without_a_network_and_a_summary_with_percentiles(
-    analysed: Path, tmp_path: Path
-) -> None:
-    target = tmp_path / "run.zip"
-    assert run_command(["export", str(analysed), "--to", str(target), "--small"]) == 0
-    with zipfile.ZipFile(target) as archive:
-        root = f"throughput/{A}"
-        page = archive.read(f"{root}/report.html").decode()
-        summary = archive.read(f"{root}/summary.md").decode()
-    assert not [link for link in ('src="http', 'href="http', "url(http", "@import") if link in page]
-    assert "data:image/png;base64," in page
-    assert "queue wait p50 / p95 / p99" in summary
-    assert "end to end p50 / p95 / p99" in summary
 
 
 @pytest.mark.parametrize("committed", [COMMITTED, BENCH], ids=["throughput", "bench"])
