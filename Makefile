@@ -115,7 +115,7 @@ lab: setup
 	else \
 		$(BIN)/task-lab status; \
 	fi; \
-	$(BIN)/jupyter lab $(ALLOW_ROOT) --notebook-dir notebooks
+	$(BIN)/jupyter lab $(ALLOW_ROOT) --notebook-dir notebooks notebooks/00_start_here.ipynb
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
