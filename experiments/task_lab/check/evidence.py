@@ -45,7 +45,8 @@ class Evidence:
     prometheus: counter (processed, failed) → instance → its values; None where nothing was read.
     generator_problems: why the generator may have been the limit.
     failures: attempts that came to no success: task_id, fence, outcome; None where none were kept.
-    given_back: instance → claimed tasks it returned unrun; None where nothing was read.
+    given_back, retried: instance → claimed tasks it returned unrun, attempts it saw fail that are
+    to be retried; None where nothing was read.
     clock_skew_s: the ledger's clock minus the client's.
     witness: every record of every task, where the run was witnessed. raw: the workers' counters,
     sample by sample; None where nothing was read.
@@ -61,6 +62,7 @@ class Evidence:
     generator_problems: Sequence[str] = field(default_factory=list)
     failures: pd.DataFrame | None = None
     given_back: Mapping[str, InstanceCount] | None = None
+    retried: Mapping[str, InstanceCount] | None = None
     clock_skew_s: float = 0.0
     witness: Ledger | None = None
     raw: RawCounters | None = None
@@ -114,6 +116,7 @@ def read_evidence(folder: RunFolder) -> Evidence:
         prometheus=_counters(folder),
         failures=_failures(folder),
         given_back=_counter(folder, "given_back"),
+        retried=_counter(folder, "retried"),
         clock_skew_s=run.get("clock_skew_s") or 0.0,
         generator_problems=folder.read_json("load.json")["reasons"],
         witness=_witness(folder),

@@ -112,6 +112,8 @@ class Transition:
     """What the witness saw of one task: its row after a change, in the order of the changes.
 
     before: the state until then, None at the insert. after: None at a delete.
+    seen_at: unix seconds, by the database's clock. due_in_s: when the task is due, counted from the
+    transaction that changed it; negative for a claim that comes later. None where it was not noted.
     """
 
     task_id: str
@@ -119,6 +121,8 @@ class Transition:
     after: State | None
     fence: int
     attempts: int
+    seen_at: float = 0.0
+    due_in_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

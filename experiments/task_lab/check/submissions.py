@@ -139,6 +139,6 @@ def three_counts(evidence: Evidence) -> dict[str, Any]:
         counts["notes"].append(f"{unseen:.0f} were counted before a worker's first scrape")
     if resets:
         counts["notes"].append(
-            f"{resets:.0f} times a counter fell: more than one process behind a target"
+            f"{resets:.0f} times a counter fell: a process that began anew, or several in one place"
         )
     return counts

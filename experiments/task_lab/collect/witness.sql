@@ -8,20 +8,24 @@ create table if not exists lab_transitions (
     after text,
     fence bigint not null,
     attempts smallint not null,
+    due_in_s float8 not null,
     seen_at timestamptz not null default clock_timestamp()
 );
 
 create or replace function lab_witness() returns trigger language plpgsql as $$
 begin
     if tg_op = 'INSERT' then
-        insert into lab_transitions (task_id, before, after, fence, attempts)
-        values (new.id, null, new.state, new.fence, new.attempts);
+        insert into lab_transitions (task_id, before, after, fence, attempts, due_in_s)
+        values (new.id, null, new.state, new.fence, new.attempts,
+            extract(epoch from new.due_at - now()));
     elsif tg_op = 'DELETE' then
-        insert into lab_transitions (task_id, before, after, fence, attempts)
-        values (old.id, old.state, null, old.fence, old.attempts);
+        insert into lab_transitions (task_id, before, after, fence, attempts, due_in_s)
+        values (old.id, old.state, null, old.fence, old.attempts,
+            extract(epoch from old.due_at - now()));
     elsif (old.state, old.fence) is distinct from (new.state, new.fence) then
-        insert into lab_transitions (task_id, before, after, fence, attempts)
-        values (new.id, old.state, new.state, new.fence, new.attempts);
+        insert into lab_transitions (task_id, before, after, fence, attempts, due_in_s)
+        values (new.id, old.state, new.state, new.fence, new.attempts,
+            extract(epoch from new.due_at - now()));
     end if;
     return null;
 end
@@ -66,7 +70,8 @@ select task_id::text, name, fence from effects where task_id >= $1;
 
 -- name: transitions
 -- What the witness saw. $1 first_id uuid
-select task_id::text, before, after, fence, attempts
+select task_id::text, before, after, fence, attempts,
+    extract(epoch from seen_at)::float8 as seen_at, due_in_s
 from lab_transitions
 where task_id >= $1
 order by id;

@@ -38,6 +38,18 @@ class FaultsFailed(LabError):
         super().__init__(f"faults failed: {'; '.join(problems)}")
 
 
+@contextmanager
+def injected(runtime: Runtime, strikes: Sequence[Strike], record: Record) -> Iterator[None]:
+    """Faults beside a load that begins as the block does; left when all are healed.
+
+    Raises FaultsFailed. See `Injector`.
+    """
+    with Injector(runtime, strikes, record) as injector:
+        injector.begin()
+        yield
+        injector.wait()
+
+
 class _Skipped(Exception):
     """The target is not in a state in which the fault could strike it."""
 
