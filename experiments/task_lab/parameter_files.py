@@ -1,4 +1,4 @@
-"""Parameters from a file or a command line: YAML, TOML or JSON, read so that nothing becomes what nobody wrote.
+"""Parameters from a file or a command line, read so that nothing becomes what nobody wrote.
 
 YAML guesses: `3.10` is read as 3.1, `on` as true, `2026-01-01` as a date, `010` as eight. Here the
 notebook's declared types decide what a bare YAML word means, and where text is declared it stays as

@@ -60,6 +60,26 @@ def test_a2_the_nearest_known_name_is_suggested(
     assert hint in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("tasks: 3.10", "'tasks' must be int, not '3.10'"),
+        ("wrokers: 1,3", "did you mean 'workers'"),
+        ("tasks: 0", "tasks"),
+        ("- 3", "names and their values"),
+    ],
+)
+def test_a4_a_parameter_file_with_anything_wrong_leaves_no_run(
+    text: str, hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, results = tmp_path / "p.yaml", tmp_path / "results"
+    file.write_text(text)
+    options = ["--parameters", str(file), "--results", str(results)]
+    assert run_command(["run", "throughput", *options]) == 64
+    assert hint in capsys.readouterr().err
+    assert not results.exists()
+
+
 def test_help_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["--help"]) == 0
     assert "throughput" not in capsys.readouterr().err
@@ -231,7 +251,9 @@ def test_a_stack_in_containers_is_described_with_its_log_ins(
 def test_every_command_says_what_it_does() -> None:
     commands = {command.callback: command for command in app.registered_commands}
     assert {callback.__name__ for callback in commands if callback} == {
-        *("run", "report", "floor", "bench", "chaos"),
+        *("run", "watch", "floor", "bench", "chaos"),
+        *("list_runs", "show_run", "open_run", "compare_runs", "reanalyse_run", "report"),
+        *("reproduce_run", "export_run", "prune_runs"),
         *("up", "status", "env", "down", "doctor"),
     }
     assert all(callback and callback.__doc__ for callback in commands)

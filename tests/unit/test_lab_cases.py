@@ -9,13 +9,18 @@ import pytest
 
 from ..case_pages import ROOT, files_of_tests, names_of_tests, rows_of
 
-_CASE = re.compile(r"^test_(c\d{1,2})_")
-ROWS = rows_of(ROOT / "docs" / "reference" / "lab-cases.md", r"C\d{1,2}")
+# One test may prove several: test_a4_a5_…
+_CASES = re.compile(r"^test_((?:[a-f]\d{1,2}_)+)")
+ROWS = rows_of(ROOT / "docs" / "reference" / "lab-cases.md", r"[A-F]\d{1,2}")
+# The kinds of case that the page is about, by their letters.
+KINDS = {case[0] for case in ROWS}
 
 
 def cases_of(path: Path) -> set[str]:
     """Case ids that the names of a file's tests begin with."""
-    return {found[1].upper() for name in names_of_tests(path) if (found := _CASE.match(name))}
+    found = (_CASES.match(name) for name in names_of_tests(path))
+    named = {case.upper() for one in found if one for case in one[1].strip("_").split("_")}
+    return {case for case in named if case[0] in KINDS}
 
 
 @pytest.mark.parametrize("case", sorted(ROWS))

@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from task_lab.parameter_files import ParameterFileUnreadable, read_parameter_file
+from task_lab.errors import UsageError
+from task_lab.parameter_files import (
+    ParameterFileUnreadable,
+    parameters_for,
+    parameters_of,
+    read_parameter_file,
+)
 from task_lab.parameters import ParametersRefused, declared_in
+from task_lab.store import PROJECT
 
 DECLARED = declared_in(
     """
@@ -162,3 +169,30 @@ def test_json_gives_back_what_was_put_in(
     tmp_path_factory: pytest.TempPathFactory, values: dict[str, object]
 ) -> None:
     assert read(tmp_path_factory.getbasetemp(), "p.json", json.dumps(values)) == values
+
+
+NOTEBOOK = PROJECT / "notebooks" / "01_throughput.ipynb"
+
+
+def test_a4_a_real_notebook_says_of_which_types_its_parameters_are(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("workers: 1,3\ntasks: 500\nrun_folder: 2026-01-01\n")
+    given = {"workers": "1,3", "tasks": 500, "run_folder": "2026-01-01"}
+    assert parameters_for(NOTEBOOK, tmp_path / "p.yaml") == given
+    assert parameters_of(NOTEBOOK, [f"{name}={value}" for name, value in given.items()]) == given
+
+
+@pytest.mark.parametrize(
+    ("pair", "problem"),
+    [
+        ("tasks", "NAME=VALUE"),
+        ("tasks=", "must be int"),
+        ("tasks=3.10", "must be int"),
+        ("tasks=on", "must be int"),
+        ("wrokers=3", "did you mean 'workers'"),
+    ],
+)
+def test_a4_a_parameter_of_the_command_line_is_refused_alike(pair: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        parameters_of(NOTEBOOK, [pair])
+    with pytest.raises(UsageError, match="given twice"):
+        parameters_of(NOTEBOOK, ["tasks=1", "tasks=2"])
