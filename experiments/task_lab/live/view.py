@@ -138,6 +138,7 @@ class _Page:
     def _curve(self, label: str, values: list[float | None], told: str, style: str) -> Text:
         top = max((value for value in values if value is not None), default=0.0)
         height = f" top {top:<9,.0f}" if self.width >= _WIDE else ""
+        height = height if top else " " * len(height)
         columns = max(8, self.width - 21 - len(height))
         drawn = sparkline(resampled(values, columns), self.glyphs)
         return Text.assemble(

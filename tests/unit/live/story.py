@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import math
-from pathlib import Path
 from typing import Any
 
 from task_lab.live.feed import News, Sent
@@ -86,51 +85,42 @@ def events() -> list[dict[str, Any]]:
     return [{"at": START + at, "event": name, **fields} for at, name, fields in told]
 
 
-def news_until(moment_s: float) -> News:
-    """What was written within so many seconds of the start."""
-    return News(
-        run={**RUN},
-        events=[event for event in events() if event["at"] <= START + moment_s],
-        sent=list(_sent(moment_s)),
-        samples=[_sample(n / 4) for n in range(40, int(4 * moment_s)) if n < 312],
-    )
-
-
 def state_at(moment_s: float) -> RunState:
     """The state of the run so many seconds after its start."""
     state = RunState(run_id=RUN_ID)
-    news = news_until(moment_s)
-    merged: list[tuple[float, News]] = [
-        *((event["at"], News(events=[event])) for event in news.events),
-        *((one.answered_at or 0.0, News(sent=[one])) for one in news.sent),
-        *((sample["at"], News(samples=[sample])) for sample in news.samples),
-    ]
-    state.take(News(run=news.run))
-    for _, one in sorted(merged, key=lambda pair: pair[0]):
-        state.take(one)
+    state.take(News(run=RUN))
+    for news in _told_until(moment_s):
+        state.take(news)
     return state
 
 
-def write(folder: Path, moment_s: float) -> None:
-    """Write the events and samples up to the moment as files of a run."""
-    news = news_until(moment_s)
-    for name, lines in (("events", news.events), ("samples", news.samples)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+def _told_until(moment_s: float) -> list[News]:
+    """What was written within so many seconds of the start, in the order of its times."""
+    return [news for at, news in _all_news() if at <= START + moment_s]
 
 
-def _sent(moment_s: float) -> list[Sent]:
+@functools.cache
+def _all_news() -> list[tuple[float, News]]:
+    samples = [_sample(n / 4) for n in range(40, 312)]
+    # An event comes before what was sent at the same time.
+    told = [
+        *((event["at"], 0, News(events=[event])) for event in events()),
+        *((one.answered_at or 0.0, 1, News(sent=[one])) for one in _sent()),
+        *((sample["at"], 2, News(samples=[sample])) for sample in samples),
+    ]
+    return [(at, news) for at, _, news in sorted(told, key=lambda one: one[:2])]
+
+
+def _sent() -> list[Sent]:
     found = []
     for n in range(1000):
-        at = 10.6 + n / 1210
-        if at <= moment_s:
-            found.append(Sent("accepted", START + at, "effect-w3-warmup"))
+        found.append(Sent("accepted", START + 10.6 + n / 1210, "effect-w3-warmup"))
     for n in range(24_000):
         at = LOAD_AT + n / 400
         is_cut = 39.2 < at < 41.0  # the database is away
-        if at <= moment_s:
-            outcome = "unknown" if is_cut and n % 15 == 0 else "accepted"
-            answered_at = max(at, 41.0) if is_cut else at
-            found.append(Sent(outcome, START + answered_at + 0.01, "effect-w3-load"))
+        outcome = "unknown" if is_cut and n % 15 == 0 else "accepted"
+        answered_at = max(at, 41.0) if is_cut else at
+        found.append(Sent(outcome, START + answered_at + 0.01, "effect-w3-load"))
     return found
 
 

@@ -47,7 +47,7 @@ def test_progress_comes_once_a_second_with_the_numbers_of_the_state() -> None:
         "phase": "effect-w3-load",
         "kind": "load",
         "workers": 3,
-        "offered": 12_201,
+        "offered": 12_197,
         "unknown": 47,
     }
     assert told[0]["at"] == START + 42

@@ -49,6 +49,6 @@ def test_a_second_that_is_not_over_is_no_dip() -> None:
 def test_the_words_are_for_those_who_cannot_see_the_figure() -> None:
     text = told(state_at(42), START + 42)
     assert text.startswith(
-        "0:42: effect, 3 workers, load at 400/s, 12,154 tasks accepted, 1,068/s now"
+        "0:42: effect, 3 workers, load at 400/s, 12,150 tasks accepted, 1,068/s now"
     )
     assert "database_restart biting" in text

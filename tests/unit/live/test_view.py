@@ -40,7 +40,7 @@ def test_it_tells_everything_about_a_run_under_way(width: int, rows: int) -> Non
         "28 of 60 s",
         "1 of 4 phases",
         "sleep, 1 worker, step at 50/s, then 1 more",
-        "offered 12,201   accepted 12,154   unknown 47   rejected 0",
+        "offered 12,197   accepted 12,150   unknown 47   rejected 0",
         "1,068/s",
         "1 planned, 1 active, 1 healed",
         "healed in 5.1 s",
