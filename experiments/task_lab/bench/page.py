@@ -14,6 +14,7 @@ from task_lab import report
 from task_lab.bench.figures import FOLDER
 from task_lab.bench.summary import others_text, spread_text, target_text, value_text
 from task_lab.report import tables
+from task_lab.report.outline import with_contents
 from task_lab.store import write_atomically
 
 _HERE = Path(__file__).parent
@@ -68,7 +69,7 @@ def render(
         environment=_environment(run, summary),
     )
     target = folder / "report.html"
-    write_atomically(target, page)
+    write_atomically(target, with_contents(page))
     return target
 
 

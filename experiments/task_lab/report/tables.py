@@ -13,18 +13,20 @@ SIGNS = {"PASS": "✓", "FAIL": "✗", "UNKNOWN": "?", "INVALID": "!", "INTERRUP
 def table(head: Sequence[str], rows: Rows, *, text_columns: int = 1) -> str:
     """A table whose first `text_columns` columns are text and whose others are numbers.
 
-    The cells are HTML already.
+    The cells are HTML already. An empty cell of the head is no heading of its column.
     """
+    kinds = [""] * text_columns + [' class="num"'] * (len(head) - text_columns)
 
-    def cells(tag: str, row: Sequence[str]) -> str:
-        kinds = [""] * text_columns + [' class="num"'] * (len(row) - text_columns)
-        return "".join(
-            f"<{tag}{kind}>{cell}</{tag}>" for kind, cell in zip(kinds, row, strict=True)
-        )
+    def cells(row: Sequence[str]) -> str:
+        return "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True))
 
-    body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    titles = "".join(
+        f'<th scope="col"{kind}>{title}</th>' if title else f"<td{kind}></td>"
+        for kind, title in zip(kinds, head, strict=True)
+    )
+    body = "\n".join(f"<tr>{cells(row)}</tr>" for row in rows)
     return (
-        f'<div class="table"><table>\n<thead><tr>{cells("th", head)}</tr></thead>\n'
+        f'<div class="table"><table>\n<thead><tr>{titles}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
 
