@@ -57,7 +57,7 @@ def slots(spec: ScalingSpec, cores: int) -> dict[str, int]:
 
 
 def figures(summary: Summary) -> Mapping[str, Drawing]:
-    """Speed-ups, the law of each workload, shares, then the timelines of each workload."""
+    """Speed-ups, the law of each workload, shares, then throughput over time."""
     if not summary["points"]:
         return {}
     return {
@@ -67,7 +67,7 @@ def figures(summary: Summary) -> Mapping[str, Drawing]:
             for law in summary["usl"]
         },
         "shares.png": _draw_shares,
-        **timeline_figures(summary),
+        **{n: d for n, d in timeline_figures(summary).items() if n.startswith("throughput-")},
     }
 
 
@@ -187,7 +187,7 @@ def _sizing(parts: Parts) -> str:
             words.seconds(one["wait_p95_s"]),
             f"<b>{escape(law_words.needed(one))}</b>",
             words.NOTHING if one["busy"] is None else f"{one['busy']:.0%}",
-            words.seconds(one["expected_wait_p95_s"]),
+            law_words.wait(one),
         ]
         for one in parts.summary["sizing"]
     ]
