@@ -14,11 +14,13 @@ import numpy as np
 from task_platform.domain.task import State
 
 from task_lab.check.evidence import Evidence
+from task_lab.check.executions import endings_of
 from task_lab.check.raw_counters import last_seen_at
 from task_lab.check.submissions import three_counts
 from task_lab.check.verdict import Check, Verdict, failed, passed, some
 from task_lab.faults.planned import Planned
 from task_lab.faults.proof import check_faults_bit as judge_proofs
+from task_lab.spec import FaultsSpec
 
 # Between two samples as they are kept; the sample itself may be older by as much.
 _SAMPLE_S = 0.25
@@ -102,6 +104,24 @@ def check_claims_witnessed(evidence: Evidence) -> Check:
         return failed(name, detail, expected=0, observed=observed)
     detail = f"{again} tasks claimed more than once, each after a return that was seen"
     return passed(name, detail, observed=observed)
+
+
+def check_run_twice(evidence: Evidence) -> Check:
+    """Tasks whose handler ran twice, although no attempt of theirs had failed.
+
+    The platform runs a task at least once, so that these are no failure, unless the experiment says
+    so: `run_twice` is its policy. Their effects are another check's matter.
+    """
+    name = "run_twice"
+    if evidence.witness is None:
+        return Check(name, Verdict.UNKNOWN, "the run kept no witness of its tasks' lives")
+    assert isinstance(evidence.spec, FaultsSpec)
+    twice = sorted({one.task_id for one in endings_of(evidence.witness) if one.how == "run_twice"})
+    if twice and evidence.spec.run_twice == "forbidden":
+        detail = f"{len(twice)} tasks were run twice: {some(twice)}"
+        return failed(name, detail, expected=0, observed=len(twice))
+    detail = f"{len(twice)} tasks were run twice, which is {evidence.spec.run_twice}"
+    return passed(name, detail, observed=len(twice))
 
 
 def _seen_at(evidence: Evidence, fault: Mapping[str, Any]) -> float:

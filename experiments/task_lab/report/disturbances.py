@@ -9,15 +9,15 @@ it as well.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from task_platform.domain.task import State
 
+from task_lab.check.executions import ENDINGS, Ending, endings_of
 from task_lab.check.histories_ledger import Ledger
 from task_lab.report.points import clean, joined
 from task_lab.report.records import Phase
@@ -135,7 +135,9 @@ def measure_faults(
     faults = struck_faults(telemetry.events)
     spans = spans_of(faults, phase.ended_at)
     witness = telemetry.witness
-    lives = _count_lives(witness, spans) if witness else [dict.fromkeys(LIVES)] * len(spans)
+    endings: Sequence[Mapping[Ending, int | None]] = (
+        _count_endings(witness, spans) if witness else [dict.fromkeys(ENDINGS)] * len(spans)
+    )
     found = [
         {
             "number": fault.number,
@@ -155,7 +157,7 @@ def measure_faults(
             "refused": int(_sent_between(history, start, end, "rejected")),
             **of_span,
         }
-        for fault, (start, end), of_span in zip(faults, spans, lives, strict=True)
+        for fault, (start, end), of_span in zip(faults, spans, endings, strict=True)
     ]
     made_good = [True, *(_was_made_good(fault) for fault in found[:-1])]
     return [{**fault, "alone": alone} for fault, alone in zip(found, made_good, strict=False)]
@@ -240,46 +242,12 @@ def _sent_between(history: pd.DataFrame, start: float, end: float, outcome: str)
     return len(answered)
 
 
-# What became of executions in a span, counted in tasks.
-LIVES = ("retried", "redelivered", "run_twice", "dead_lettered")
-
-
-def _count_lives(
+def _count_endings(
     witness: Ledger, spans: Sequence[tuple[float, float]]
-) -> Sequence[dict[str, int | None]]:
-    """What became of executions in each span, by the time at which their claim ended.
-
-    retried: failed, to be tried again. redelivered: lost with their worker or given back, so that
-    the task was delivered once more; run_twice: those of them whose handler had begun, and began
-    again. dead_lettered: failed for good.
-    """
-    found = [Counter[str]() for _ in spans]
-    for what, at in _changes(witness):
+) -> Sequence[dict[Ending, int | None]]:
+    """How executions ended in each span that came to no success; see `Ended`."""
+    found = [Counter[Ending]() for _ in spans]
+    for ended in endings_of(witness):
         for counts, (start, end) in zip(found, spans, strict=True):
-            counts[what] += start <= at < end
-    return [{what: counts[what] for what in LIVES} for counts in found]
-
-
-def _changes(witness: Ledger) -> Iterator[tuple[str, float]]:
-    outcome = {(one.task_id, one.fence): one.outcome for one in witness.failures}
-    started: dict[str, set[int]] = {}
-    for one in witness.effect_log:
-        if one.kind == "started":
-            started.setdefault(one.task_id, set()).add(one.fence)
-    for step in witness.transitions:
-        if step.before is not State.PROCESSING:
-            continue
-        if step.after is State.FAILED:
-            yield "dead_lettered", step.seen_at
-        elif step.after is State.QUEUED:
-            was_retried = outcome.get((step.task_id, step.fence)) == "retried"
-            yield "retried" if was_retried else "redelivered", step.seen_at
-            starts = started.get(step.task_id, set())
-            if not was_retried and step.fence in starts and max(starts) > step.fence:
-                yield "run_twice", step.seen_at
-
-
-def lives_total(witness: Ledger) -> dict[str, int]:
-    """The same over the whole run, warm-up included."""
-    counts = Counter(what for what, _ in _changes(witness))
-    return {what: counts[what] for what in LIVES}
+            counts[ended.how] += start <= ended.at < end
+    return [{how: counts[how] for how in ENDINGS} for counts in found]

@@ -140,10 +140,17 @@ class RetriesDefinition(SteadyDefinition):
         return shares
 
 
+RunTwice = Literal["allowed", "forbidden"]
+
+
 class FaultsAsked(SteadyAsked):
-    """What a caller may override: also the plan of faults, as text."""
+    """What a caller may override: also the plan of faults, as text, and what it is to be judged by.
+
+    run_twice: whether tasks may be run twice where a worker was lost.
+    """
 
     faults: str | None = None
+    run_twice: RunTwice | None = None
 
 
 def _as_text(value: object) -> object:
@@ -155,6 +162,7 @@ class FaultsSpec(SteadySpec):
 
     kind: Literal["faults"]
     faults: str
+    run_twice: RunTwice = "allowed"
 
 
 class FaultsDefinition(SteadyDefinition):
@@ -164,6 +172,7 @@ class FaultsDefinition(SteadyDefinition):
 
     kind: Literal["faults"]
     faults: Annotated[str, BeforeValidator(_as_text)] = Field(min_length=1)
+    run_twice: RunTwice = "allowed"
 
     def resolve(self, asked: Mapping[str, object]) -> FaultsSpec:
         """The definition with the caller's parameters in place. Raises UsageError."""
@@ -174,4 +183,5 @@ class FaultsDefinition(SteadyDefinition):
             load_s=min(one.tasks for one in fields["workloads"]) / fields["per_s"],
             workers=min(fields["workers"]),
         )
-        return FaultsSpec(**fields, faults=str(plan))
+        policy = given.run_twice or self.run_twice
+        return FaultsSpec(**fields, faults=str(plan), run_twice=policy)

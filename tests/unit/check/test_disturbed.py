@@ -9,7 +9,11 @@ from typing import Any
 import msgspec
 import pandas as pd
 import pytest
-from task_lab.check.disturbed import check_claims_witnessed, check_counts_explained
+from task_lab.check.disturbed import (
+    check_claims_witnessed,
+    check_counts_explained,
+    check_run_twice,
+)
 from task_lab.check.evidence import Evidence
 from task_lab.check.histories_ledger import Ledger, Transition
 from task_lab.check.kept_history import check_history, operations_of
@@ -150,6 +154,15 @@ def test_f7_a_history_with_one_thing_wrong_fails_and_says_which(
     check: Check = check_history(good(witness=sabotage(witness())))
     assert check.verdict is Verdict.FAIL
     assert f"{finding}: " in check.detail
+
+
+def test_f8_whether_tasks_may_be_run_twice_is_a_parameter() -> None:
+    allowed = check_run_twice(good())
+    assert (allowed.verdict, allowed.observed) == (Verdict.PASS, 2)
+    spec = good().spec.model_copy(update={"run_twice": "forbidden"})
+    refused = check_run_twice(good(spec=spec))
+    assert (refused.verdict, refused.expected, refused.observed) == (Verdict.FAIL, 0, 2)
+    assert id_of(HELD[0]) in refused.detail
 
 
 def test_a_run_without_a_witness_proves_nothing_of_its_history() -> None:

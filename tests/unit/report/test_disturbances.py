@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from task_lab.report.disturbances import Load, lives_total, measure_faults, spans_of, struck_faults
+from task_lab.check.executions import count_endings
+from task_lab.report.disturbances import Load, measure_faults, spans_of, struck_faults
 from task_lab.report.signs import Telemetry, signs_of
 
 from ...disturbed import (
@@ -101,7 +102,7 @@ def test_tasks_are_counted_in_the_span_in_which_they_were_hit() -> None:
     fault = measured()
     hit = {name: fault[name] for name in ("retried", "redelivered", "run_twice", "dead_lettered")}
     assert hit == {"retried": 0, "redelivered": 2, "run_twice": 2, "dead_lettered": 0}
-    assert lives_total(witness()) == hit
+    assert count_endings(witness()) == hit
 
 
 def test_submissions_without_an_answer_are_counted_where_they_were_given_up() -> None:

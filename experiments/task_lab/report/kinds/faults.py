@@ -9,11 +9,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from task_lab.check.evidence import Evidence, history_frame
+from task_lab.check.executions import ENDINGS, count_endings
 from task_lab.check.kept_history import judge_kept
 from task_lab.errors import Unknown
 from task_lab.report import tables, words
 from task_lab.report.captions import Caption
-from task_lab.report.disturbances import LIVES, Load, lives_total, measure_faults
+from task_lab.report.disturbances import Load, measure_faults
 from task_lab.report.figures import faults as drawn
 from task_lab.report.parts import Drawing, Parts, ReportKind, Summary, figure_section, figures_html
 from task_lab.report.records import Phase, RunRecords
@@ -25,7 +26,7 @@ _NEVER = "not before the next fault or the load's end"
 
 
 def build(records: RunRecords, evidence: Evidence, summary: Summary) -> Summary:
-    """`faults`, a record each; `history`, the judge's counts; `lives`, of all tasks of the run."""
+    """`faults`, a record each; `history`, the judge's counts; `endings`, of the whole run."""
     telemetry = Telemetry(records.metrics, evidence.witness, records.events)
     faults = [
         {"phase": phase.name, "workload": phase.workload, **fault}
@@ -41,7 +42,7 @@ def build(records: RunRecords, evidence: Evidence, summary: Summary) -> Summary:
     return {
         "faults": faults,
         "history": judge_kept(evidence).counts if witness else None,
-        "lives": lives_total(witness) if witness else None,
+        "endings": count_endings(witness) if witness else None,
         "headline": _headline(faults, summary),
     }
 
@@ -167,17 +168,17 @@ def _signs(parts: Parts) -> str:
     return tables.table(("fault", "sign", "after"), rows, text_columns=2)
 
 
-def _lives(parts: Parts) -> str:
+def _endings(parts: Parts) -> str:
     """What became of tasks in the span of each fault."""
     summary = parts.summary
     rows = [
         [
             f"{fault['number']} {_name(fault)}",
-            *(words.count(fault[name]) for name in (*LIVES, "unanswered", "refused")),
+            *(words.count(fault[name]) for name in (*ENDINGS, "unanswered", "refused")),
         ]
         for fault in _known(summary)
     ]
-    columns = ("fault", *(name.replace("_", " ") for name in LIVES), "unanswered", "refused")
+    columns = ("fault", *(name.replace("_", " ") for name in ENDINGS), "unanswered", "refused")
     return tables.table(columns, rows)
 
 
@@ -250,7 +251,7 @@ FAULTS = ReportKind(
         "headline": _headline_html,
         "faults": _faults,
         "signs": _signs,
-        "lives": _lives,
+        "endings": _endings,
         "history": _history,
         "means": _means,
         "backlog": figure_section("backlog"),
