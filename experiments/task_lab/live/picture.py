@@ -74,7 +74,9 @@ def png(figure: Figure) -> bytes:
     """The figure as a picture."""
     figure.set_dpi(_DPI)
     target = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(target)  # type: ignore[no-untyped-call]
+    # To compress well would take longer than to draw.
+    options = {"compress_level": 1}
+    FigureCanvasAgg(figure).print_png(target, pil_kwargs=options)  # type: ignore[no-untyped-call]
     return target.getvalue()
 
 

@@ -78,7 +78,7 @@ class _Page:
 
     def _times(self) -> Text:
         state, eta = self.state, self.state.eta(self.now)
-        text = Text(f"{clock(state.elapsed_s(self.now))} elapsed", "bold")
+        text = Text.assemble((f"{clock(state.elapsed_s(self.now))} elapsed", "bold"))
         if eta is not None:
             text.append(f", load ends in {clock(eta.seconds)}", "cyan")
             if self.width >= _WIDE:
@@ -170,7 +170,7 @@ class _Page:
             yield Text.assemble((f"{clock(at - started_at):>8}  ", "dim"), (line, style))
 
     def _labelled(self, label: str, text: Text) -> Text:
-        return Text(f" {label:<9}", "dim").append_text(text)
+        return Text.assemble((f" {label:<9}", "dim"), text)
 
     def _bar(self, label: str, share: float, told: str) -> Text:
         width = max(4, self.width - 12 - max(23, len(told)))

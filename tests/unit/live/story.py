@@ -107,6 +107,7 @@ def _all_news() -> list[tuple[float, News]]:
         *((event["at"], 0, News(events=[event])) for event in events()),
         *((one.answered_at or 0.0, 1, News(sent=[one])) for one in _sent()),
         *((sample["at"], 2, News(samples=[sample])) for sample in samples),
+        *((one["at"], 2, News(resources=[one])) for one in map(_use, range(20, 156))),
     ]
     return [(at, news) for at, _, news in sorted(told, key=lambda one: one[:2])]
 
@@ -122,6 +123,17 @@ def _sent() -> list[Sent]:
         answered_at = max(at, 41.0) if is_cut else at
         found.append(Sent(outcome, START + answered_at + 0.01, "effect-w3-load"))
     return found
+
+
+def _use(half_second: int) -> dict[str, Any]:
+    """Parts that each use the same share of a core all the time."""
+    for_s = half_second / 2
+    cores = {"postgres": 0.52, "worker": 0.38, "api": 0.31, "rabbitmq": 0.12, "generator": 0.2}
+    return {
+        "at": START + for_s,
+        "groups": {part: {"cpu_s": used * for_s} for part, used in cores.items()},
+        "machine": {"cpu": {"busy_s": [0.9 * for_s, 0.8 * for_s]}},
+    }
 
 
 def _sample(at: float) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def test_progress_comes_once_a_second_with_the_numbers_of_the_state() -> None:
         "unknown": 47,
     }
     assert told[0]["at"] == START + 42
+    assert told[0]["cores"]["postgres"] == pytest.approx(0.52)
     assert told[0]["elapsed_s"] == pytest.approx(42)
     assert told[0]["eta_s"] > 0
     assert told[0]["eta_method"] == "the durations planned"

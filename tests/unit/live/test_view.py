@@ -42,6 +42,7 @@ def test_it_tells_everything_about_a_run_under_way(width: int, rows: int) -> Non
         "sleep, 1 worker, step at 50/s, then 1 more",
         "offered 12,197   accepted 12,150   unknown 47   rejected 0",
         "1,068/s",
+        "1.7 of 2 busy: postgres 0.52, worker 0.38, api 0.31, generator 0.20",
         "1 planned, 1 active, 1 healed",
         "healed in 5.1 s",
         "biting 3 s",
