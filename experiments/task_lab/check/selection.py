@@ -9,15 +9,20 @@ from task_lab.check.disturbed import (
     check_claims_witnessed,
     check_counts_explained,
     check_faults_bit,
+    check_run_twice,
 )
 from task_lab.check.evidence import Evidence
 from task_lab.check.invariants import CHECKS, CheckOf
 from task_lab.check.kept_history import check_history
+from task_lab.check.retries import RETRIES_CHECKS
 from task_lab.check.verdict import Check, answer_of
 
 # Beside those of every run.
 MORE: Mapping[str, Sequence[CheckOf]] = MappingProxyType(
-    {"faults": (check_history, check_faults_bit)}
+    {
+        "faults": (check_history, check_run_twice, check_faults_bit),
+        "retries_and_dlq": RETRIES_CHECKS,
+    }
 )
 # Instead of one of those, by its name: what disturbs a run on purpose has rules of its own.
 INSTEAD: Mapping[str, Mapping[str, CheckOf]] = MappingProxyType(

@@ -6,11 +6,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from task_lab.report.kinds.faults import FAULTS
+from task_lab.report.kinds.retries import RETRIES
+from task_lab.report.kinds.saturation import SATURATION
 from task_lab.report.kinds.scaling import SCALING
 from task_lab.report.kinds.throughput import THROUGHPUT
 from task_lab.report.parts import ReportKind
 
-KINDS: Mapping[str, ReportKind] = MappingProxyType({"throughput": THROUGHPUT, "scaling": SCALING})
+KINDS: Mapping[str, ReportKind] = MappingProxyType(
+    {
+        "throughput": THROUGHPUT,
+        "retries_and_dlq": RETRIES,
+        "faults": FAULTS,
+        "saturation": SATURATION,
+        "scaling": SCALING,
+    }
+)
 
 
 def kind_of(run: Mapping[str, Any]) -> ReportKind:
