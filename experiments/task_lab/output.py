@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
+from rich import box
+from rich.console import Console, JustifyMethod
 from rich.markdown import Markdown
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -28,6 +29,9 @@ _STYLES = {
     "lower": "bold red",
     "higher": "bold green",
 }
+
+# A column of prose that is narrower cannot be read.
+_NARROWEST = 24
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,13 @@ def show(blocks: Sequence[str | Table], console: Console | None = None) -> None:
         say(markdown(blocks))
         return
     for block in blocks:
-        console.print(Markdown(block) if isinstance(block, str) else _rich_table(block))
+        if isinstance(block, str):
+            console.print(Markdown(block))
+        else:
+            table, width = _rich_table(block, console.width)
+            narrow, console.width = console.width, max(width, console.width)
+            console.print(table)
+            console.width = narrow
 
 
 def show_markdown(text: str, console: Console | None = None) -> None:
@@ -100,10 +110,17 @@ def _markdown_table(table: Table) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _rich_table(table: Table) -> RichTable:
-    shown = RichTable(header_style="bold", pad_edge=False)
+def _rich_table(table: Table, width: int) -> tuple[RichTable, int]:
+    """The table and the width it takes: its last column wraps, the others are never cut.
+
+    An id has to be whole to be copied; where the terminal is too narrow, it wraps the lines.
+    """
+    widths = [max(len(row[i]) for row in (table.head, *table.rows)) for i in range(len(table.head))]
+    widths[-1] = min(widths[-1], max(_NARROWEST, width - sum(widths[:-1]) - 3 * len(widths)))
+    shown = RichTable(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column, name in enumerate(table.head):
-        shown.add_column(name, justify="left" if table.is_text(column) else "right")
+        justify: JustifyMethod = "left" if table.is_text(column) else "right"
+        shown.add_column(name, justify=justify, width=widths[column], overflow="fold")
     for row in table.rows:
         shown.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    return shown
+    return shown, sum(widths) + 3 * len(widths)
