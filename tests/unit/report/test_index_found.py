@@ -30,6 +30,7 @@ def test_points_give_the_rate_end_to_end() -> None:
     found = found_in({"points": points})
     assert found.text == "sum 1: 2,346, sleep 3: n/a tasks/s"
     assert [figure.value for figure in found.figures] == [2345.6, None]
+    assert [figure.name for figure in found.figures] == ["sum, 1 worker", "sleep, 3 workers"]
 
 
 def test_a_bench_tells_its_targets_and_keeps_its_rates_for_the_trends() -> None:
@@ -58,7 +59,7 @@ def test_a_unit_is_told_once_behind_those_that_share_it() -> None:
         Figure("lag", 0.0123, "s"),
         Figure("speed-up", 2.87, "ratio"),
     ]
-    assert told(figures) == "a: 1, b: 2.5 %, lag: 12.3 ms, speed-up: 2.87"
+    assert told(figures) == "a: 1; b: 2.5 %; lag: 12.3 ms; speed-up: 2.87"
     assert told([]) == "n/a"
 
 

@@ -56,7 +56,7 @@ def test_a_broken_summary_leaves_the_rest_of_the_line(tmp_path: Path) -> None:
     (folder / "summary.json").write_text('{"points": [{}]}')
     row = only(tmp_path)
     assert (row.verdict, row.commit, row.dirty) == ("FAIL", "abcdef0", True)
-    assert row.found == "summary unreadable: KeyError: 'workload'"
+    assert row.found == "summary unreadable: KeyError: 'end_to_end_per_s'"
 
 
 def test_a_verdict_nobody_knows_is_unknown(tmp_path: Path) -> None:

@@ -89,9 +89,14 @@ def test_a_line_joins_what_passed_and_was_asked_for_the_same() -> None:
 def test_the_latest_value_is_that_of_a_usual_run_that_passed() -> None:
     plot = plot_of(row(1), row(2, 110.0), row(3, 30.0, asked="tasks = 9"), row(4, verdict="FAIL"))
     assert plot.latest == "110 tasks/s"
-    assert plot.latest_row is not None
     assert plot.latest_row.name == "run-0002"
-    assert plot_of(row(1, verdict="FAIL")).latest == ""
+
+
+def test_without_a_usual_run_that_passed_it_is_the_newest_of_all() -> None:
+    plot = plot_of(row(1), row(2, 90.0), row(3, 80.0, verdict="FAIL", asked="tasks = 9"))
+    assert plot.latest == "90 tasks/s"
+    plot = plot_of(row(1, 70.0, verdict="FAIL"), row(2, 80.0, verdict="FAIL"))
+    assert (plot.latest, plot.latest_row.verdict) == ("80 tasks/s", "FAIL")
 
 
 def test_a_run_that_came_to_nothing_stands_below_and_one_without_this_figure_nowhere() -> None:

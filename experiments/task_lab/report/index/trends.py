@@ -53,7 +53,8 @@ class Line:
 class Plot:
     """One figure over the latest runs, oldest first.
 
-    latest: of the newest run of the usual kind that passed and has a value; "" for none.
+    latest: of the newest run of the usual kind that passed and has a value; where none has, the
+    newest run's of any kind, whose verdict then is to be told with it.
     marks: none where there is one run only, which shows no trend. ticks: (y, label).
     """
 
@@ -61,7 +62,7 @@ class Plot:
     unit: str
     better: str
     latest: str
-    latest_row: Row | None
+    latest_row: Row
     lines: tuple[Line, ...]
     marks: tuple[Mark, ...]
     ticks: tuple[tuple[float, str], ...]
@@ -131,13 +132,14 @@ def _plot(key: tuple[str, str], rows: Sequence[Row], usual: Kind) -> Plot:
         )
         for i, row in enumerate(shown)
     ]
-    passed = [row for row in rows if row.verdict == "PASS" and row.id in values]
-    latest = next((row for row in passed if row.kind == usual), None)
+    having_one = [row for row in rows if row.id in values]
+    passed = [row for row in having_one if row.verdict == "PASS"]
+    latest = next((row for row in passed if row.kind == usual), having_one[0])
     return Plot(
         title=name,
         unit=unit,
         better=next(iter(having.values())).better,
-        latest=with_unit(values[latest.id], unit) if latest else "",
+        latest=with_unit(values[latest.id], unit),
         latest_row=latest,
         lines=_lines([m for m in marks if m.row.verdict == "PASS" and m.row.id in values]),
         marks=tuple(marks) if len(marks) > 1 else (),
