@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import msgspec
+import pandas as pd
 import psutil
 import pytest
 from task_lab.history import Submission, read_history
@@ -20,10 +21,13 @@ from task_lab.load.calibration import calibrate, judge_closed_loop, judge_open_l
 from task_lab.load.processes import Generator, Stub
 from task_lab.load.sender import offer, open_transport
 from task_lab.load.wire import Load, SenderReport
+from task_lab.report.sections import section_html
+from task_lab.report.summary import summarise
 from task_lab.stats import percentile
 from task_platform.settings import Settings
 from task_platform.storage.pool import Pool
 
+from ..run_folders import FakeRun, write_run
 from .platform.processes import announce, submit, until_state
 from .platform.real_processes import started
 
@@ -204,3 +208,15 @@ async def test_d7_a_workers_own_clock_is_in_no_time_of_the_ledger(
         assert json.loads(row["result"])["now"] < row["started_at"] - 0.1
         assert row["created_at"] <= row["due_at"] <= row["started_at"] <= row["finished_at"]
         assert row["finished_at"] <= read_at
+
+
+def test_d7_latencies_that_end_before_they_begin_are_told_on_the_page(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", FakeRun(rounds=1, tasks=30, drain_tasks=30))
+    ledger = pd.read_parquet(folder / "tasks.parquet")
+    times = ["created_at", "due_at", "started_at", "finished_at"]
+    ledger[times] -= 5.0  # the database's clock is behind the client's
+    ledger.to_parquet(folder / "tasks.parquet")
+    summarise(folder)
+    (folder / "figures").mkdir(exist_ok=True)
+    (folder / "figures" / "latency.png").write_bytes(b"any picture")
+    assert "latencies are negative: the clocks" in section_html(folder, "latency")
