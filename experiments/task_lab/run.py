@@ -24,11 +24,13 @@ from task_lab.collect.archive import keep_dead_letter_queue, keep_ledger, keep_w
 from task_lab.collect.broker import QueueSampler
 from task_lab.collect.database import Ledger
 from task_lab.collect.host import git_state, library_versions, machine
+from task_lab.collect.images import image_digests
 from task_lab.collect.loop import LoopThread
 from task_lab.collect.memory import keep_memory
 from task_lab.collect.metrics import keep_metrics, wait_scraped
 from task_lab.collect.preflight import check_counters_only_rise
 from task_lab.collect.prometheus import Prometheus, Window
+from task_lab.collect.resources import sample_resources
 from task_lab.collect.versions import server_versions
 from task_lab.collect.witness import install_witness
 from task_lab.errors import LabError, UsageError
@@ -179,6 +181,10 @@ class Experiment:
         self._generator = self._exits.enter_context(
             Generator(self.runtime.logs_dir() / "sender.log")
         )
+        self._resources = sample_resources(
+            self._folder.path, self.runtime, [self._generator.pid]
+        )
+        self._exits.callback(self._resources.stop)
         if self.spec.is_witnessed:
             self._loop.run(install_witness(self.endpoints.database_url), _ANSWER_S)
         self._record_stack()
@@ -227,6 +233,7 @@ class Experiment:
         is_settled = wait_settled(self._ledger)
         is_scraped = wait_scraped(self._prometheus, since=time.time() + _COUNTED_WITHIN_S)
         sampler.stop()
+        self._resources.stop()
         self._folder.update_run(windows={"start": started_at, "end": time.time()})
         self._folder.append_event("settled", settled=is_settled, scraped=is_scraped)
 
@@ -260,12 +267,20 @@ class Experiment:
         versions = server_versions(self.endpoints, self._ledger, self._loop)
         self._folder.update_run(
             versions={**self._folder.run()["versions"], **versions},
+            images=self._image_digests(),
             runtime=self.runtime.name,
             clock_skew_s=self._ledger.clock_skew_s(),
         )
         self._folder.append_event(
             "stack_up", api=self.endpoints.api_url, prometheus=self.endpoints.prometheus_url
         )
+
+    def _image_digests(self) -> dict[str, Any]:
+        """What the containers were made of; a run whose engine does not tell is still a run."""
+        try:
+            return dict(image_digests(self.runtime))
+        except LabError as error:
+            return {"reason": str(error)}
 
     def _measure_floor(self) -> None:
         """The floor is a yardstick: a run without one is still a run, and says why it has none."""

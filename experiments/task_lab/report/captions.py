@@ -53,6 +53,10 @@ CAPTIONS = {
         "microseconds that is next to nothing." + _BANDS,
         metric="in_flight",
     ),
+    "resources": Caption(
+        "Areas: what each part used, one upon the other; the black line is the whole machine. "
+        "Crossed: no samples, as when the machine itself stood still." + _BANDS
+    ),
     "counts": Caption(
         "Prometheus differs from the ledger when a worker finished tasks before its first scrape "
         "or after its last one: what was counted then was never seen. The ledger's is the total."

@@ -22,6 +22,7 @@ from task_lab.report.parts import (
     markdown,
 )
 from task_lab.report.records import RunRecords
+from task_lab.report.resource_section import machine_facts, resources_html
 
 _TIMED = ("throughput", "queue-depth", "in-flight")
 
@@ -141,15 +142,22 @@ def _environment(parts: Parts) -> str:
         ("commit", f"{git['sha']}{' with uncommitted changes' if git['dirty'] else ''}"),
         ("started, ended", f"{run['started_at']}, {run.get('ended_at') or words.NOTHING}"),
         ("runtime", str(run.get("runtime", words.NOTHING))),
-        ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
-        ("memory", f"{machine['memory_bytes'] / 2**30:.1f} GiB"),
-        ("kernel", machine["kernel"]),
-        ("machine fingerprint", machine["fingerprint"]),
+        *machine_facts(machine),
         ("parameters given", ", ".join(f"{k} = {v}" for k, v in asked.items()) or "none"),
-        *((f"version of {name}", str(v)) for name, v in sorted(run["versions"].items())),
     ]
     memory = parts.records.memory
-    return tables.facts(lines) + (tables.memory(memory) if memory else "")
+    versions = [(name, str(version)) for name, version in sorted(run["versions"].items())]
+    return (
+        tables.facts(lines)
+        + f"<details><summary>versions of {len(versions)} programs and libraries</summary>"
+        + f"{tables.facts(versions)}</details>"
+        + (tables.memory(memory) if memory else "")
+    )
+
+
+def _resources(parts: Parts) -> str:
+    found = resources_html(parts.summary.get("resources"), parts.run["machine"])
+    return figures_html(parts, "resources") + found
 
 
 SECTIONS: dict[str, Section] = {
@@ -162,5 +170,6 @@ SECTIONS: dict[str, Section] = {
     "checks": _checks,
     "generator": _generator,
     "efficiency": _efficiency,
+    "resources": _resources,
     "environment": _environment,
 }

@@ -15,7 +15,9 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from task_lab.check.evidence import Evidence
 from task_lab.errors import Unknown
 from task_lab.report.captions import CAPTIONS, Caption, caption
+from task_lab.report.figures.resources import resources
 from task_lab.report.records import RunRecords
+from task_lab.report.resources import samples_from
 from task_lab.report.written import read_summary
 
 FIGURES = "figures"
@@ -60,10 +62,22 @@ class Parts:
         return read_summary(self.folder)
 
 
+def figures_of(kind: ReportKind, summary: Summary) -> dict[str, Drawing]:
+    """Every figure of a run by file name: those of its kind, then what the machine did."""
+    drawings = dict(kind.figures(summary))
+    if drawings and summary.get("resources"):
+        drawings["resources.png"] = _draw_resources
+    return drawings
+
+
+def _draw_resources(records: RunRecords, _summary: Summary) -> Figure:
+    return resources(records.phases, samples_from(records.resource_lines))
+
+
 def figures_html(parts: Parts, kind: str) -> str:
     """Every figure whose name begins so, embedded, with its caption under it."""
     found = []
-    for name in parts.kind.figures(parts.summary):
+    for name in figures_of(parts.kind, parts.summary):
         if not _is_of(name, kind):
             continue
         path = parts.folder / FIGURES / name

@@ -13,6 +13,7 @@ from task_lab.check.objectives import judge_objectives
 from task_lab.report import cores, counts, latency_buckets, paced, points
 from task_lab.report.kinds import kind_of
 from task_lab.report.records import RunRecords
+from task_lab.report.resources import resource_summary, samples_from
 from task_lab.report.text import summary_text
 from task_lab.schema import SCHEMA
 from task_lab.store import RunFolder, write_atomically
@@ -53,6 +54,7 @@ def build_summary(records: RunRecords) -> dict[str, Any]:
             records.phases, records.metrics.get("queue_wait_buckets")
         ),
         "floor": records.floor or None,
+        "resources": resource_summary(records.phases, samples_from(records.resource_lines)),
         "memory": _without_raw(records.memory),
         **counts.reconcile(evidence),
         "objectives": judge_objectives(evidence.spec.objectives, measured),

@@ -115,7 +115,9 @@ class SaturationDefinition(Definition):
         given: SaturationAsked = self.read_asked(asked)
         arrivals = given.arrivals or self.arrivals
         if arrivals.shape in ("ramp", "trace"):
-            raise UsageError(f"arrivals {arrivals.text!r} have rates of their own; a search has its")
+            raise UsageError(
+                f"arrivals {arrivals.text!r} have rates of their own; a search has its"
+            )
         own: dict[str, Any] = {
             name: getattr(given, name, None) or getattr(self, name)
             for name in ("arrivals", "start_per_s", "probe_s", "step_s", "precision", "fractions")
