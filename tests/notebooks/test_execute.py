@@ -1,8 +1,7 @@
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -172,16 +171,17 @@ def test_a12_notebooks_started_together_do_not_collide(
     write_notebook: NotebookFactory, tmp_path: Path
 ) -> None:
     source = write_notebook("tasks + 1")
-    code = (
-        "import sys; from pathlib import Path; from task_lab.notebook import execute\n"
-        "execute(Path(sys.argv[1]), Path(sys.argv[2]), {'tasks': 1})"
-    )
     outputs = [tmp_path / f"out{i}.ipynb" for i in range(8)]
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["task_lab.notebook"])
     running = [
-        subprocess.Popen([sys.executable, "-c", code, str(source), str(output)])
-        for output in outputs
+        processes.Process(target=execute, args=(source, output, {"tasks": 1})) for output in outputs
     ]
-    assert [process.wait(timeout=100) for process in running] == [0] * 8
+    for process in running:
+        process.start()
+    for process in running:
+        process.join(timeout=100)
+    assert [process.exitcode for process in running] == [0] * 8
     for output in outputs:
         assert code_cells(read_notebook(output))[-1].outputs[0].data["text/plain"] == "2"
 
