@@ -146,26 +146,32 @@ def measure_faults(
             "at_s": clean(start - load.start),
             "injected_s": clean(fault.injected_at - start),
             "down_s": None if fault.healed_at is None else clean(fault.healed_at - start),
-            "healed_in_span": fault.healed_at is not None and fault.healed_at <= end,
             "bit": fault.bit,
             "means": fault.means,
             **_dip(load, start, min(end, load.end)),
-            **_recovery(load, start, min(end, load.end)),
+            **_recovery(load, start),
             **_notice(telemetry, start, end, fault.process),
             **_latencies(load, start, end),
-            "unanswered": int(_sent_between(history, start, end, "unknown")),
-            "refused": int(_sent_between(history, start, end, "rejected")),
+            "unanswered": _answered_between(history, start, end, "unknown"),
+            "refused": _answered_between(history, start, end, "rejected"),
             **of_span,
         }
         for fault, (start, end), of_span in zip(faults, spans, endings, strict=True)
     ]
-    made_good = [True, *(_was_made_good(fault) for fault in found[:-1])]
-    return [{**fault, "alone": alone} for fault, alone in zip(found, made_good, strict=False)]
+    return [
+        {
+            **fault,
+            "alone": all(_is_over(earlier, fault["at_s"]) for earlier in found[:place]),
+            "undisturbed": place + 1 == len(found) or _is_over(fault, found[place + 1]["at_s"]),
+        }
+        for place, fault in enumerate(found)
+    ]
 
 
-def _was_made_good(fault: Mapping[str, Any]) -> bool:
-    """Whether nothing of the fault was left when its span ended."""
-    return fault["recovered_s"] is not None and fault["healed_in_span"]
+def _is_over(fault: Mapping[str, Any], at_s: float) -> bool:
+    """Whether a fault was healed and made good by then."""
+    lasted = [fault["down_s"], fault["recovered_s"]]
+    return None not in lasted and bool(fault["at_s"] + max(lasted) <= at_s)
 
 
 def _dip(load: Load, start: float, end: float) -> dict[str, Any]:
@@ -189,14 +195,15 @@ def _dip(load: Load, start: float, end: float) -> dict[str, Any]:
     }
 
 
-def _recovery(load: Load, start: float, end: float) -> dict[str, Any]:
+def _recovery(load: Load, start: float) -> dict[str, Any]:
     """When the backlog was back at its level before the fault, for a second.
 
     The level is the highest of the seconds before: what chance alone brings about is no fault's
-    doing. recovered_s: 0 where the backlog never rose above it; None where it was not back in time.
+    doing. recovered_s: 0 where the backlog never rose above it; None where it was not back before
+    the load ended, even if other faults struck meanwhile.
     """
     before = load.backlog(np.arange(max(load.start, start - BASELINE_S), start, GRID_S))
-    grid = np.arange(start, end, GRID_S)
+    grid = np.arange(start, load.end, GRID_S)
     if not len(before) or not len(grid):
         return {"backlog_before": None, "backlog_peak": None, "recovered_s": None}
     level, backlog = float(before.max()), load.backlog(grid)
@@ -237,7 +244,7 @@ def _latencies(load: Load, start: float, end: float) -> dict[str, Any]:
     return {"slowest_s": clean(slowest)}
 
 
-def _sent_between(history: pd.DataFrame, start: float, end: float, outcome: str) -> int:
+def _answered_between(history: pd.DataFrame, start: float, end: float, outcome: str) -> int:
     answered = history[(history["outcome"] == outcome) & history["answered_at"].between(start, end)]
     return len(answered)
 

@@ -153,6 +153,20 @@ def test_a_fault_that_lasts_as_long_as_planned_strikes_when_planned(
     assert 0.5 <= record.the("fault_healed")["at"] - struck < 1.0
 
 
+def test_f3_an_idle_injector_costs_next_to_nothing(runtime: NativeRuntime) -> None:
+    """Its threads sleep, and no proxy stands in anybody's way."""
+    text = (
+        "kill worker-1 at 60 every 60; freeze api at 60; broker_restart at 60; database_crash at 60"
+    )
+    record = Recorder()
+    with Injector(runtime, read_plan(text).strikes(600), record) as injector:
+        injector.begin()
+        before_s = time.process_time()
+        time.sleep(1)
+        assert time.process_time() - before_s < 0.02
+    assert "fault_started" not in record.names()
+
+
 def test_f1_a_block_left_by_an_exception_heals_at_once_and_strikes_no_more(
     runtime: NativeRuntime,
 ) -> None:

@@ -21,8 +21,9 @@ from task_lab.report.records import Phase, RunRecords
 from task_lab.report.signs import Telemetry
 from task_lab.store import RunFolder
 
-_NOT_ALONE = "† Began before the fault before it was made good: these figures are not its own."
-_NEVER = "not before the next fault or the load's end"
+_NOT_ALONE = "† Began before an earlier fault was made good: these figures are not its own alone."
+_DISTURBED = "‡ The next fault struck before that."
+_NEVER = "not before the load's end"
 
 
 def build(records: RunRecords, evidence: Evidence, summary: Summary) -> Summary:
@@ -99,7 +100,14 @@ def _faults(parts: Parts) -> str:
     """The table of faults: when, the dip, the notice, the recovery."""
     faults = _known(parts.summary)
     table = tables.table(_COLUMNS, [_row(one) for one in faults], text_columns=2)
-    return table + (f"<p>{_NOT_ALONE}</p>" if not all(one["alone"] for one in faults) else "")
+    return table + "".join(f"<p>{note}</p>" for note in _notes(faults))
+
+
+def _notes(faults: list[dict[str, Any]]) -> list[str]:
+    """What the marks in the table mean, of those that are in it."""
+    not_alone = [_NOT_ALONE] if not all(one["alone"] for one in faults) else []
+    marked = [one for one in faults if one["recovered_s"] and not one["undisturbed"]]
+    return [*not_alone, *([_DISTURBED] if marked else [])]
 
 
 def _known(summary: Summary) -> list[dict[str, Any]]:
@@ -147,7 +155,8 @@ def recovered(fault: dict[str, Any]) -> str:
         return words.NOTHING
     if fault["recovered_s"] is None:
         return _NEVER
-    return words.seconds(fault["recovered_s"]) if fault["recovered_s"] else "never behind"
+    mark = "" if fault["undisturbed"] else " ‡"
+    return words.seconds(fault["recovered_s"]) + mark if fault["recovered_s"] else "never behind"
 
 
 def _name(fault: dict[str, Any]) -> str:
@@ -217,7 +226,7 @@ def told(summary: Summary) -> list[str]:
     ]
     if late:
         names = words.listed([_name(one) for one in late])
-        lines.append(f"Backlog not back before the next fault or the load's end: {names}.")
+        lines.append(f"Backlog not back before the load's end: {names}.")
     elif slow:
         worst = max(slow, key=lambda one: float(one["recovered_s"]))
         lines.append(f"Longest recovery: {recovered(worst)}, after {_name(worst)}.")
@@ -235,7 +244,7 @@ def text(summary: Summary) -> list[str]:
     """The faults as a Markdown table, and the history's counts."""
     rows = [f"| {' | '.join(_row(one))} |" for one in summary["faults"]]
     head = [f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS)]
-    notes = [] if all(one["alone"] for one in summary["faults"]) else ["", _NOT_ALONE]
+    notes = [line for note in _notes(summary["faults"]) for line in ("", note)]
     lines = told(summary)
     return [*lines, "", *head, *rows, *notes] if rows else lines
 
