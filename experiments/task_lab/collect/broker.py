@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,8 @@ class QueueSampler:
     """
 
     def __init__(self, loop: LoopThread, amqp_url: str, path: Path) -> None:
+        # A broker that is away is what a null says; the driver would say it in every cell, too.
+        logging.getLogger("aiormq").addHandler(logging.NullHandler())
         self._loop = loop
         self._future = loop.spawn(_keep_sampling(amqp_url, path))
 
