@@ -244,6 +244,7 @@ def _about(one: Measured) -> dict[str, Any]:
         "sha": git.get("sha"),
         "dirty": bool(git.get("dirty")),
         "machine": fingerprint(one),
+        "unstable": list((one.run.get("machine") or {}).get("unstable") or ()),
     }
 
 

@@ -111,6 +111,7 @@ def _notes(found: Mapping[str, Any]) -> list[str]:
             "- compared by the rounds of one run a side: what differs from one sitting to the next "
             "is not in the intervals; several runs a side, taken in turns, would show it"
         )
+    notes += _unstable(found)
     floor = found["floor"]
     if floor and (moved := [r for r in floor if abs(floor[r]["ratio"] - 1) > 0.1]):
         told = ", ".join(
@@ -118,6 +119,15 @@ def _notes(found: Mapping[str, Any]) -> list[str]:
         )
         notes.append(f"- bare loops on the same servers changed too: {told}")
     return ["\n".join(notes)] if notes else []
+
+
+def _unstable(found: Mapping[str, Any]) -> list[str]:
+    """Why a machine's figures may not repeat, and of which side's runs that was said."""
+    sides: dict[str, list[str]] = {}
+    for side in ("a", "b"):
+        for reason in dict.fromkeys(r for one in found[side] for r in one.get("unstable", ())):
+            sides.setdefault(reason, []).append(side.upper())
+    return [f"- {' and '.join(told)}: {reason}" for reason, told in sides.items()]
 
 
 def _runs_table(found: Mapping[str, Any]) -> Table:

@@ -229,6 +229,15 @@ def test_e2_a_loss_that_the_bare_loops_had_as_well_is_no_regression(tmp_path: Pa
     assert compared(before, other)["exit_code"] == 3
 
 
+def test_what_may_have_disturbed_a_machine_is_told(tmp_path: Path) -> None:
+    before, after = store_run(tmp_path, A), store_run(tmp_path, B)
+    change(before, machine__unstable=["swap is in use"])
+    change(after, machine__unstable=["swap is in use", "the load average was 9.72"])
+    text = markdown(comparison_blocks(compared(before, after)))
+    assert "- A and B: swap is in use" in text
+    assert "- B: the load average was 9.72" in text
+
+
 def ids(letter: str, count: int) -> list[str]:
     return [f"202601{n + 10:02d}T000000Z-{letter * 7}-{n:04x}" for n in range(count)]
 
