@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,8 +15,9 @@ from task_lab.check.verdict import Verdict
 from task_lab.doctor import examine
 from task_lab.execute import execute_run
 from task_lab.notebook import missing_outputs
-from task_lab.run import new_run
+from task_lab.run import new_run, open_experiment
 from task_lab.spec import definition_path
+from task_lab.store import RunFolder
 
 pytestmark = [
     pytest.mark.timeout(240),
@@ -40,16 +45,24 @@ def short_definition(folder: Path) -> Path:
     return path
 
 
+def red_checks(run: RunFolder) -> dict[str, str]:
+    """The checks that did not pass, but for those that a busy machine may turn red."""
+    checks = run.read_json("checks.json")["checks"]
+    return {
+        one["name"]: one["detail"]
+        for one in checks
+        if one["verdict"] != "PASS" and one["name"] != "generator_not_the_limit"
+    }
+
+
 def test_every_retry_and_every_dead_letter_comes_as_foretold(tmp_path: Path) -> None:
     asked = {"tasks": TASKS, "per_s": 60.0, "good": 0.5, "flaky": 0.25, "poison": 0.25}
     run = new_run(str(short_definition(tmp_path)), asked, results=tmp_path)
     verdict = execute_run(run, asked)
 
     checks = {one["name"]: one for one in run.read_json("checks.json")["checks"]}
-    # the machine the tests run on may be too busy for its figures to be worth something
-    red = {name for name, one in checks.items() if one["verdict"] != "PASS"}
-    assert red <= {"generator_not_the_limit"}, {name: checks[name]["detail"] for name in red}
-    assert verdict == (Verdict.INVALID if red else Verdict.PASS)
+    assert red_checks(run) == {}
+    assert verdict in (Verdict.PASS, Verdict.INVALID)
     assert missing_outputs(run.path) == []
 
     # of the load, and of the warm-up; a fifth of the poison dies at once
@@ -81,3 +94,34 @@ def test_every_retry_and_every_dead_letter_comes_as_foretold(tmp_path: Path) -> 
     assert Counter(run.read_json("dlq.json")["message_ids"]) == Counter(failed)
     assert checks["backoff"]["observed"] == {"outside": 0, "early": 0, "witnessed": retries}
     assert [one["high_s"] for one in summary["backoff"]] == [0.1, 0.2, 0.4, 0.5]
+
+
+def test_c16_a_broker_that_restarts_between_attempts_changes_no_count_and_no_wait(
+    tmp_path: Path,
+) -> None:
+    """The broker forgets how often it delivered; attempts and waits are the ledger's own."""
+    asked: dict[str, Any] = {"tasks": 90, "per_s": 45.0, "good": 0.2, "flaky": 0.4, "poison": 0.4}
+    exp = open_experiment(str(short_definition(tmp_path)), results=tmp_path, **asked)
+    run = RunFolder(exp.folder)
+    exp.up()
+
+    def restart_the_broker() -> None:
+        path = run / "history.jsonl"
+        while not path.exists() or path.read_bytes().count(b"mix-w2-load") < 45:
+            time.sleep(0.02)
+        exp.runtime.stop_broker()
+        exp.runtime.start_broker()
+
+    with ThreadPoolExecutor() as pool:
+        restarted = pool.submit(restart_the_broker)
+        exp.measure()
+        restarted.result()
+    exp.collect()
+    exp.check()
+    exp.close()
+
+    assert red_checks(run) == {}
+    samples = (run / "samples.jsonl").read_text().splitlines()
+    assert any(json.loads(sample)["ready"] is None for sample in samples), "the broker was away"
+    tasks = pd.read_parquet(run / "tasks.parquet")
+    assert tasks.loc[tasks["task_type"] == "fail", "attempts"].isin([1, 5]).all()
