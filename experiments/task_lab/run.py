@@ -27,8 +27,8 @@ from task_lab.collect.host import git_state, library_versions, machine
 from task_lab.collect.images import image_digests
 from task_lab.collect.loop import LoopThread
 from task_lab.collect.memory import keep_memory
-from task_lab.collect.metrics import keep_metrics, wait_scraped
-from task_lab.collect.preflight import check_counters_only_rise
+from task_lab.collect.metrics import CURVES, keep_metrics, wait_scraped
+from task_lab.collect.preflight import check_counters_only_rise, check_scraped_often_enough
 from task_lab.collect.prometheus import Prometheus, Window
 from task_lab.collect.resources import sample_resources
 from task_lab.collect.versions import server_versions
@@ -172,6 +172,7 @@ class Experiment:
         self._exits.callback(self.runtime.down)
         self.endpoints = self.runtime.up(workers=0, settings=self.spec.variables())
         check_counters_only_rise(f"{self.endpoints.api_url}/metrics")
+        check_scraped_often_enough(self.endpoints.prometheus_url, CURVES.values())
         self._loop = LoopThread()
         self._exits.callback(self._loop.stop)
         self._ledger = Ledger(self._loop, self.endpoints.database_url)

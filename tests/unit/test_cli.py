@@ -13,6 +13,7 @@ from task_lab import cli, stack
 from task_lab.cli import app, run_command
 from task_lab.compose_stack import ComposeStack
 from task_lab.errors import InvalidRun, RuntimeUnavailable
+from task_lab.output import say_run
 from task_lab.runtime import selection
 from task_lab.store import create_run
 
@@ -117,7 +118,7 @@ def test_the_last_line_is_the_runs_folder(
 ) -> None:
     folder = create_run("throughput", {}, results=tmp_path)
     folder.update_run(verdict="FAIL", reason="none_lost: 1 accepted task has no row")
-    cli._say_run(folder, as_json=False)
+    say_run(folder, as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["FAIL: none_lost: 1 accepted task has no row", str(folder.path)]
 
@@ -126,7 +127,7 @@ def test_with_json_the_output_is_one_object(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = create_run("throughput", {}, results=tmp_path)
-    cli._say_run(folder, as_json=True)
+    say_run(folder, as_json=True)
     assert json.loads(capsys.readouterr().out) == {"run": str(folder.path), "verdict": "UNKNOWN"}
 
 

@@ -143,6 +143,7 @@ def _environment(parts: Parts) -> str:
         ("started, ended", f"{run['started_at']}, {run.get('ended_at') or words.NOTHING}"),
         ("runtime", str(run.get("runtime", words.NOTHING))),
         *machine_facts(machine),
+        ("database clock less the client's", words.seconds(run.get("clock_skew_s"))),
         ("parameters given", ", ".join(f"{k} = {v}" for k, v in asked.items()) or "none"),
     ]
     memory = parts.records.memory

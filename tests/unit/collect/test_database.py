@@ -13,7 +13,8 @@ TASKS = pd.DataFrame({"id": ["a", "b", "c"], "state": ["SUCCEEDED"] * 3})
 
 
 def history(rows: list[tuple[str | None, str]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["task_id", "phase"])
+    sent = pd.DataFrame(rows, columns=["task_id", "phase"])
+    return sent.assign(index=range(len(sent)))
 
 
 def test_a_task_gets_the_phase_it_was_sent_in_and_a_stranger_none() -> None:
@@ -22,7 +23,8 @@ def test_a_task_gets_the_phase_it_was_sent_in_and_a_stranger_none() -> None:
     assert tasks["id"].tolist() == ["a", "b", "c"]
     assert tasks["workload"].iloc[[0, 2]].tolist() == ["sum", "sum"]
     assert tasks["workers"].iloc[[0, 2]].tolist() == [1, 3]
-    assert tasks.loc[1, ["phase", "workload", "workers"]].isna().all()
+    assert tasks["index"].iloc[[0, 2]].tolist() == [1, 0]
+    assert tasks.loc[1, ["phase", "index", "workload", "workers"]].isna().all()
 
 
 def test_a_task_accepted_twice_stays_one_row() -> None:
