@@ -182,9 +182,7 @@ class Experiment:
         self._generator = self._exits.enter_context(
             Generator(self.runtime.logs_dir() / "sender.log")
         )
-        self._resources = sample_resources(
-            self._folder.path, self.runtime, [self._generator.pid]
-        )
+        self._resources = sample_resources(self._folder.path, self.runtime, [self._generator.pid])
         self._exits.callback(self._resources.stop)
         if self.spec.is_witnessed:
             self._loop.run(install_witness(self.endpoints.database_url), _ANSWER_S)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from task_lab import cli, stack
+from task_lab import stack
 from task_lab.cli import app, run_command
 from task_lab.compose_stack import ComposeStack
 from task_lab.errors import InvalidRun, RuntimeUnavailable

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from task_lab.errors import UsageError
-from task_lab.spec import SweepSpec, in_proportion, load_definition, read_spec, resolve
+from task_lab.spec import SweepSpec, in_proportion, load_definition, resolve
 
 THROUGHPUT = load_definition("throughput")
 
