@@ -30,8 +30,10 @@ GRID_S = 0.05
 BASELINE_S = 5.0
 # Fewer seconds of an undisturbed load are no baseline.
 _LEAST_BASELINE_S = 2.0
-# The dip is that of the worst second, and the backlog is back once it stays so for a second.
+# The dip is that of the worst second, and the backlog is back once it is so for a second.
 _SECOND_S = 1.0
+# Sums of many times differ in their last digits.
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,19 @@ class Load:
         """Tasks finished from `start` up to `end`."""
         first, last = np.searchsorted(self.finished_at, [start, end])
         return int(last - first)
+
+    def mean_backlog(self, grid: Floats) -> Floats:
+        """The mean backlog of the second that begins at each instant, exactly."""
+        return self._waited(grid + _SECOND_S) - self._waited(grid)
+
+    def _waited(self, grid: Floats) -> Floats:
+        """Seconds that all tasks together had been in the backlog by each instant."""
+        waited = np.zeros(len(grid))
+        for times, sign in ((self.scheduled_at, 1), (self.finished_at, -1)):
+            sums = np.concatenate([[0.0], np.cumsum(times - self.start)])
+            counts = np.searchsorted(times, grid, side="right")
+            waited += sign * (counts * (grid - self.start) - sums[counts])
+        return waited
 
     def backlog(self, grid: Floats) -> Floats:
         """Tasks due and not finished at each instant."""
@@ -196,35 +211,33 @@ def _dip(load: Load, start: float, end: float) -> dict[str, Any]:
 
 
 def _recovery(load: Load, start: float) -> dict[str, Any]:
-    """When the backlog was back at its level before the fault, for a second.
+    """When the backlog was back at its level before the fault, on the mean of a second.
 
-    The level is the highest of the seconds before: what chance alone brings about is no fault's
-    doing. recovered_s: 0 where the backlog never rose above it; None where it was not back before
-    the load ended, even if other faults struck meanwhile.
+    The level is the highest such mean of the seconds before: what chance alone brings about is no
+    fault's doing. recovered_s: 0 where the backlog never rose above it; None where it was not back
+    before the load ended, even if other faults struck meanwhile.
     """
-    before = load.backlog(np.arange(max(load.start, start - BASELINE_S), start, GRID_S))
-    grid = np.arange(start, load.end, GRID_S)
+    last = start - _SECOND_S
+    before = load.mean_backlog(np.arange(max(load.start, start - BASELINE_S), last, GRID_S))
+    grid = np.arange(start, load.end - _SECOND_S, GRID_S)
     if not len(before) or not len(grid):
         return {"backlog_before": None, "backlog_peak": None, "recovered_s": None}
-    level, backlog = float(before.max()), load.backlog(grid)
+    level, after = float(before.max()), load.mean_backlog(grid)
     return {
         "backlog_before": clean(level),
-        "backlog_peak": clean(float(backlog.max())),
-        "recovered_s": _back_after(backlog > level),
+        "backlog_peak": clean(float(after.max())),
+        "recovered_s": _back_after(after > level + _ROUNDING),
     }
 
 
 def _back_after(is_above: npt.NDArray[np.bool_]) -> float | None:
-    """Seconds until, once above, it has come down and stays down for a second; on the grid."""
+    """Seconds until, once above, it is so no more; on the grid."""
     if not is_above.any():
         return 0.0
-    first = int(np.argmax(is_above))
-    calm = round(_SECOND_S / GRID_S)
-    above = np.flatnonzero(is_above)
-    for place, following in zip(above, [*above[1:], len(is_above)], strict=True):
-        if place >= first and following - place > calm:
-            return clean((place + 1) * GRID_S)
-    return None
+    above = int(np.argmax(is_above))
+    if is_above[above:].all():
+        return None
+    return clean((above + int(np.argmin(is_above[above:]))) * GRID_S)
 
 
 def _notice(telemetry: Telemetry, start: float, end: float, process: str) -> dict[str, Any]:

@@ -279,8 +279,8 @@ FAULTS = ReportKind(
         ),
         "backlog": Caption(
             "Tasks due by the schedule and not finished, so that what could not be submitted is "
-            "in it too. Back at its level: not above the highest of the five seconds before the "
-            "fault, and staying so for a second."
+            "in it too. Back at its level: the mean of a second is not above the highest such "
+            "mean of the five seconds before the fault."
         ),
     },
 )
