@@ -151,7 +151,7 @@ def _rates_table(found: Mapping[str, Any]) -> Table:
     head = ["workload", "rate", "workers", "A", "B", "change", "interval (95 %)", "n", "p"]
     rows = [
         [
-            str(one.get("workload", "")),
+            _workload(one),
             words.RATE_NAMES[one["rate"]],
             str(one.get("workers", "")),
             words.rate(one["a"]),
@@ -172,7 +172,7 @@ def _latencies_table(found: Mapping[str, Any]) -> Table:
     head = ["workload", "latency", "workers", "A", "A's interval", "B", "B's interval", "change"]
     rows = [
         [
-            str(one.get("workload", "")),
+            _workload(one),
             f"{_LATENCY_NAMES[one['latency']]} {one['q']}{'†' if one['too_short'] else ''}",
             str(one.get("workers", "")),
             words.seconds(one["a"]),
@@ -225,10 +225,14 @@ def commit(sha: str | None, is_dirty: bool) -> str:
 
 
 def _name(one: Mapping[str, Any]) -> str:
-    parts = [str(one["workload"])] if "workload" in one else []
-    parts += [words.workers(one["workers"])] if "workers" in one else []
-    parts += [f"at {one['fraction']:g}"] if "fraction" in one else []
-    return ", ".join([*parts, words.RATE_NAMES[one["rate"]]])
+    workers = [words.workers(one["workers"])] if "workers" in one else []
+    return ", ".join([_workload(one), *workers, words.RATE_NAMES[one["rate"]]])
+
+
+def _workload(one: Mapping[str, Any]) -> str:
+    """`sum`; of a step of a ladder `sum at 0.5`."""
+    fraction = one.get("fraction")
+    return str(one.get("workload", "")) + ("" if fraction is None else f" at {fraction:g}")
 
 
 def _is_lower(one: Mapping[str, Any], least: Mapping[str, float]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -265,7 +266,7 @@ def prune_runs(  # noqa: PLR0917 - options, given by name
     return 0
 
 
-def _say_plan(delete: Any, kept: list[tuple[StoredRun, str]]) -> None:
+def _say_plan(delete: Sequence[StoredRun], kept: Sequence[tuple[StoredRun, str]]) -> None:
     from task_lab.prune import size_bytes  # noqa: PLC0415
 
     for run in delete:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,33 @@ def test_e2_a_loss_that_the_bare_loops_had_as_well_is_no_regression(tmp_path: Pa
     assert "Bare loops lost 39 % as well" in conclusion(found)
     other = store_run(tmp_path, B.replace("000b", "000c"), {("sum", 1): LOSS}, floor=9_000)
     assert compared(before, other)["exit_code"] == 3
+
+
+def paced(folder: Path, achieved: float, fractions: Sequence[float | None] = (0.5, 1.0)) -> Path:
+    """The run with the steps of a ladder instead of rounds."""
+    summary = json.loads((folder / "summary.json").read_text())
+    step = {**summary["points"][0], "kind": "step", "rounds": [], "drains": []}
+    step |= {"submit_per_s": 500.0, "end_to_end_per_s": achieved, "drain_per_s": None}
+    summary["points"] = [{**step, "fraction": fraction} for fraction in fractions]
+    write(folder / "summary.json", summary)
+    return folder
+
+
+def test_steps_of_a_ladder_are_told_apart_and_have_one_value_each(tmp_path: Path) -> None:
+    found = compared(paced(store_run(tmp_path, A), 500.0), paced(store_run(tmp_path, B), 400.0))
+    ends = [one for one in found["rates"] if one["rate"] == "end_to_end_per_s"]
+    assert [(one["fraction"], one["n"]) for one in ends] == [(0.5, [1, 1]), (1.0, [1, 1])]
+    assert found["exit_code"] == 2
+    assert "sum at 0.5, 1 worker, end to end -20 %" in conclusion(found)
+    assert "| sum at 0.5 | end to end | 1 | 500 | 400 | -20 % |" in markdown(
+        comparison_blocks(found)
+    )
+
+
+def test_a_paced_load_is_no_step_of_a_ladder(tmp_path: Path) -> None:
+    runs = [paced(store_run(tmp_path, run_id), 500.0, [None]) for run_id in (A, B)]
+    text = markdown(comparison_blocks(compared(*runs)))
+    assert "| sum | end to end | 1 | 500 | 500 | +0 % |" in text
 
 
 def test_what_may_have_disturbed_a_machine_is_told(tmp_path: Path) -> None:
