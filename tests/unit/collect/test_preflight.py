@@ -31,6 +31,8 @@ def test_only_counters_are_read_by_name_and_labels() -> None:
         ('rate(x{job="worker"}[60s])', True),
         ('rate(x{job="api"}[1s])', True),
         ('rate(x{job="api"}[999ms])', False),
+        ('rate(x{job="not there yet"}[1s])', True),
+        ("rate(x[59s])", False),
         ("max_over_time(up[2m:1s])", True),
         ("up", True),
     ],
