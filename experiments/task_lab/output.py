@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console, JustifyMethod
-from rich.markdown import Markdown
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -60,6 +59,8 @@ def show(blocks: Sequence[str | Table], console: Console | None = None) -> None:
     if not console.is_terminal:
         say(markdown(blocks))
         return
+    from rich.markdown import Markdown  # noqa: PLC0415 - slow, and for terminals only
+
     for block in blocks:
         if isinstance(block, str):
             console.print(Markdown(block))
