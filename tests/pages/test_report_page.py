@@ -62,7 +62,7 @@ def test_a_figure_says_what_it_is_and_stands_on_white_in_the_dark(
     figures = page.get_by_role("img")
     assert figures.count() == 6
     for figure in figures.all():
-        assert len(figure.get_attribute("alt") or "") > 4
+        assert (figure.get_attribute("alt") or "").startswith("Plot of ")
         assert figure.evaluate("e => e.complete && e.naturalWidth > 500")
         background = figure.evaluate("e => getComputedStyle(e).backgroundColor")
         assert background == "rgb(255, 255, 255)"

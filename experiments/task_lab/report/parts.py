@@ -85,7 +85,8 @@ def figures_html(parts: Parts, kind: str) -> str:
             raise Unknown(f"{name} was not drawn")
         workload = name.removesuffix(".png").removeprefix(kind).lstrip("-")
         title = f"<figcaption>Workload <b>{escape(workload)}</b></figcaption>" if workload else ""
-        what = escape(" ".join(filter(None, [kind.replace("-", " "), workload])))
+        of = f", workload {workload}" if workload else ""
+        what = escape(f"Plot of {kind.replace('-', ' ')}{of}; what it shows is said beside it")
         data = b64encode(path.read_bytes()).decode("ascii")
         found.append(
             f'<figure>{title}<img alt="{what}" src="data:image/png;base64,{data}"></figure>'

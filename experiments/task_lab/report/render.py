@@ -16,10 +16,11 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 
 from task_lab.ipynb import read_notebook, tags
-from task_lab.report import words
+from task_lab.report.outline import with_contents
 from task_lab.report.records import RunRecords
 from task_lab.report.sections import section_html
-from task_lab.report.summary import read_summary
+from task_lab.report.text import summary_text
+from task_lab.report.written import read_summary
 from task_lab.store import PROJECT, write_atomically
 
 SECTION_TAG = "section:"
@@ -37,7 +38,7 @@ def render_html(folder: Path) -> Path:
     run = RunRecords(folder).run
     has_summary = (folder / "summary.json").is_file()
     if has_summary:
-        write_atomically(folder / "summary.md", words.summary_text(run, read_summary(folder)))
+        write_atomically(folder / "summary.md", summary_text(run, read_summary(folder)))
     template = Environment(autoescape=False, undefined=StrictUndefined).from_string(  # noqa: S701
         (_HERE / "page.html.j2").read_text("utf-8")
     )
@@ -51,7 +52,7 @@ def render_html(folder: Path) -> Path:
         blocks=[block for cell in _cells(folder, run) for block in _blocks(cell, folder)],
     )
     target = folder / "report.html"
-    write_atomically(target, page)
+    write_atomically(target, with_contents(page))
     return target
 
 
