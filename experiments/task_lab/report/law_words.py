@@ -101,12 +101,12 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
         "| workload | workers | drain /s | speed-up | efficiency | largest share |",
         "|---|---|---|---|---|---|",
     ]
-    for point in summary["points"]:
+    for point in by_workers(summary["points"]):
         one = speedups.get((point["workload"], point["workers"]))
         cells = [
             point["workload"],
             str(point["workers"]),
-            words.rate_with_interval(point, "drain_per_s"),
+            words.rate_with_interval(dict(point), "drain_per_s"),
             *(speedup_cells(one) if one else ["1", "", ""]),
         ]
         found.append(f"| {' | '.join(cells)} |")
@@ -115,6 +115,12 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
         found += ["", "How many workers?", ""]
         found += [f"- {one['workload']}, {question(one)}: {needed(one)}." for one in asked]
     return found
+
+
+def by_workers(points: Sequence[Record]) -> list[Record]:
+    """Points by workload and worker count, whatever the order of their turns."""
+    workloads = list(dict.fromkeys(point["workload"] for point in points))
+    return sorted(points, key=lambda p: (workloads.index(p["workload"]), int(p["workers"])))
 
 
 def speedup_cells(record: Record) -> list[str]:

@@ -143,3 +143,15 @@ def test_the_headline_is_of_the_most_workers() -> None:
     assert [one["name"] for one in found] == ["sleep, 6 workers", "sleep, speed-up with 6 workers"]
     assert {one["better"] for one in found} == {"higher"}
     assert found[1]["value"] == pytest.approx(LAW.per_s(6) / 500, rel=0.02)
+
+
+def test_rows_are_in_the_order_of_workers_whatever_their_turns() -> None:
+    turns = [("b", 3), ("b", 1), ("a", 2), ("a", 1)]
+    mixed = [{"workload": workload, "workers": n} for workload, n in turns]
+    found = [(p["workload"], p["workers"]) for p in law_words.by_workers(mixed)]
+    assert found == [("b", 1), ("b", 3), ("a", 1), ("a", 2)]
+
+
+def test_the_turns_of_the_counts_do_not_follow_the_counts() -> None:
+    spec = resolve(load_definition("scaling"), {})
+    assert abs(np.corrcoef(spec.workers, np.arange(len(spec.workers)))[0, 1]) < 0.1

@@ -137,7 +137,8 @@ def _speedups(parts: Parts) -> str:
 
 
 def _rates(parts: Parts) -> str:
-    return tables.rates(parts.summary)
+    summary = parts.summary
+    return tables.rates({**summary, "points": law_words.by_workers(summary["points"])})
 
 
 def _laws(parts: Parts) -> str:
