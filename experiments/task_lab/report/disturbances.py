@@ -53,11 +53,6 @@ class Struck:
     bit: bool
     process: str
 
-    @property
-    def name(self) -> str:
-        """What was done to whom."""
-        return f"{self.kind.replace('_', ' ')} of {self.target}"
-
 
 @dataclass(frozen=True)
 class Load:

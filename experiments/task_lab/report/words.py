@@ -69,6 +69,12 @@ def workers(number: int) -> str:
     return f"{number} worker" if number == 1 else f"{number} workers"
 
 
+def fault(record: dict[str, Any]) -> str:
+    """`kill worker-1`, `broker restart`: what was done, and to whom unless that says it."""
+    kind, target = record["kind"].replace("_", " "), record["target"]
+    return kind if kind.startswith(target) else f"{kind} {target}"
+
+
 def listed(items: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

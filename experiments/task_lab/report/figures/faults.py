@@ -107,7 +107,7 @@ def _shade(axes: Axes, fault: dict[str, Any], *, is_first: bool) -> None:
             label="until the backlog is back" if is_first else None,
         )  # fmt: skip
     axes.axvline(start, color=style.ORANGE, lw=1)
-    name = f"{fault['number']} {fault['kind'].replace('_', ' ')}\n{fault['target']}"
+    name = f"{fault['number']} " + "\n".join(words.fault(fault).rsplit(" ", 1))
     axes.text(
         start, _TOP, name, transform=axes.get_xaxis_transform(),
         ha="left", va="bottom", fontsize=7.5, fontweight="bold", color=style.RED,

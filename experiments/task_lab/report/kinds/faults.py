@@ -23,7 +23,7 @@ from task_lab.store import RunFolder
 
 _NOT_ALONE = "† Began before an earlier fault was made good: these figures are not its own alone."
 _DISTURBED = "‡ The next fault struck before that."
-_NEVER = "not before the load's end"
+_NEVER = "not by the load's end"
 
 
 def build(records: RunRecords, evidence: Evidence, summary: Summary) -> Summary:
@@ -118,15 +118,15 @@ def _known(summary: Summary) -> list[dict[str, Any]]:
 
 
 _COLUMNS = (
-    "no.",
+    "",
     "fault",
     "at",
     "down for",
-    "throughput before /s",
-    "worst second /s",
+    "before /s",
+    "lowest /s",
     "dip",
-    "noticed after",
-    "recovered after",
+    "noticed",
+    "recovered",
     "slowest task",
 )
 
@@ -135,7 +135,7 @@ def _row(fault: dict[str, Any]) -> list[str]:
     noticed = fault["noticed"]
     return [
         str(fault["number"]),
-        _name(fault)
+        words.fault(fault)
         + ("" if fault["bit"] else " (did not bite)")
         + ("" if fault["alone"] else " †"),
         words.seconds(fault["at_s"]),
@@ -159,15 +159,11 @@ def recovered(fault: dict[str, Any]) -> str:
     return words.seconds(fault["recovered_s"]) + mark if fault["recovered_s"] else "never behind"
 
 
-def _name(fault: dict[str, Any]) -> str:
-    return f"{fault['kind'].replace('_', ' ')} {fault['target']}"
-
-
 def _signs(parts: Parts) -> str:
     """Every sign of each fault, the first one first."""
     rows = [
         [
-            f"{fault['number']} {_name(fault)}",
+            f"{fault['number']} {words.fault(fault)}",
             escape(sign["sign"]),
             words.seconds(sign["after_s"]),
         ]
@@ -182,7 +178,7 @@ def _endings(parts: Parts) -> str:
     summary = parts.summary
     rows = [
         [
-            f"{fault['number']} {_name(fault)}",
+            f"{fault['number']} {words.fault(fault)}",
             *(words.count(fault[name]) for name in (*ENDINGS, "unanswered", "refused")),
         ]
         for fault in _known(summary)
@@ -202,7 +198,7 @@ def _history(parts: Parts) -> str:
 def _means(parts: Parts) -> str:
     """By which means each fault was injected."""
     return tables.facts(
-        [(f"{one['number']} {_name(one)}", one["means"]) for one in _known(parts.summary)]
+        [(f"{one['number']} {words.fault(one)}", one["means"]) for one in _known(parts.summary)]
     )
 
 
@@ -225,11 +221,11 @@ def told(summary: Summary) -> list[str]:
         one for one in faults if one["recovered_s"] is None and one["backlog_before"] is not None
     ]
     if late:
-        names = words.listed([_name(one) for one in late])
+        names = words.listed([words.fault(one) for one in late])
         lines.append(f"Backlog not back before the load's end: {names}.")
     elif slow:
         worst = max(slow, key=lambda one: float(one["recovered_s"]))
-        lines.append(f"Longest recovery: {recovered(worst)}, after {_name(worst)}.")
+        lines.append(f"Longest recovery: {recovered(worst)}, after {words.fault(worst)}.")
     if history:
         lines.append(
             f"Of {history['ok'] + history['failed'] + history['unknown']:,} submissions: lost "
