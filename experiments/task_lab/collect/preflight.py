@@ -94,8 +94,8 @@ def check_scraped_often_enough(prometheus_url: str, queries: Iterable[str]) -> N
 def check_ranges(query: str, intervals_s: Mapping[str, float]) -> None:
     """Hold the ranges of one query against the scrape intervals, by job.
 
-    A query that names no job may be about any of them; one whose job nobody is scraped for yet, such
-    as the workers' before the first one, is about none. Raises ScrapedTooRarely.
+    A query that names no job may be about any of them; one about a job of which nobody is scraped
+    yet, as the workers' before the first one starts, about none. Raises ScrapedTooRarely.
     """
     named = {job: every_s for job, every_s in intervals_s.items() if f'job="{job}"' in query}
     for range_s in ranges_s(query):
