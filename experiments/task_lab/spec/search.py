@@ -23,7 +23,7 @@ from task_lab.spec.records import (
 # A search that needs more is not one: something else changes while it goes on.
 MOST_PROBES = 24
 
-Fraction = Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, le=5, allow_inf_nan=False)]
 Fractions = Annotated[list[Fraction], BeforeValidator(as_numbers)]
 
 
