@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pandas as pd
+import pyarrow as pa
 
 from task_lab.check.histories_ledger import Ledger
 from task_lab.check.raw_counters import RawCounters, read_raw_counters
 from task_lab.errors import InvalidRun
 from task_lab.history import Submission, key_prefix, read_history
 from task_lab.spec import Phase, Spec, read_spec
-from task_lab.store import RunFolder
+from task_lab.store import RunFolder, Unreadable
 
 _COUNTERS = ("processed", "failed")
 _RAW_FILES = ("history.jsonl", "tasks.parquet", "dead_letters.parquet", "dlq.json", "load.json")
@@ -43,7 +45,8 @@ class Evidence:
     text), created_at, started_at, finished_at (unix seconds, NaN where null), phase.
     dead_letters: task_id, resolved_at. dlq_ids: the task ids that `tasks.dlq` holds.
     prometheus: counter (processed, failed) → instance → its values; None where nothing was read.
-    generator_problems: why the generator may have been the limit.
+    generator_problems: why the generator may have been the limit. generator: what it said of each
+    phase, by its name; None where that was not kept.
     failures: attempts that came to no success: task_id, fence, outcome; None where none were kept.
     given_back, retried: instance → claimed tasks it returned unrun, attempts it saw fail that are
     to be retried; None where nothing was read.
@@ -66,6 +69,7 @@ class Evidence:
     clock_skew_s: float = 0.0
     witness: Ledger | None = None
     raw: RawCounters | None = None
+    generator: Mapping[str, Mapping[str, Any]] | None = None
 
     def phases(self) -> list[Phase]:
         """Every phase the run meant to have: as it announced them, or as its spec knows them."""
@@ -106,11 +110,12 @@ def read_evidence(folder: RunFolder) -> Evidence:
     missing = next((name for name in _RAW_FILES if not (folder / name).exists()), None)
     if missing is not None:
         raise (RawFilesGone if run["ended"] == "completed" else NeverCollected)(folder, missing)
+    load = folder.read_json("load.json")
     return Evidence(
         spec=read_spec(run["params"]["resolved"]),
         history=history_frame(folder),
-        tasks=pd.read_parquet(folder / "tasks.parquet"),
-        dead_letters=pd.read_parquet(folder / "dead_letters.parquet"),
+        tasks=read_table(folder / "tasks.parquet"),
+        dead_letters=read_table(folder / "dead_letters.parquet"),
         dlq_ids=folder.read_json("dlq.json")["message_ids"],
         events=folder.events(),
         prometheus=_counters(folder),
@@ -118,7 +123,8 @@ def read_evidence(folder: RunFolder) -> Evidence:
         given_back=_counter(folder, "given_back"),
         retried=_counter(folder, "retried"),
         clock_skew_s=run.get("clock_skew_s") or 0.0,
-        generator_problems=folder.read_json("load.json")["reasons"],
+        generator_problems=load["reasons"],
+        generator=load.get("phases"),
         witness=_witness(folder),
         raw=read_raw_counters(folder),
     )
@@ -129,10 +135,22 @@ def history_frame(folder: RunFolder) -> pd.DataFrame:
 
     A submission that carried a key and got no answer has the task that its key stands for.
     """
-    rows = [msgspec.structs.astuple(one) for one in read_history(folder / "history.jsonl")]
+    path = folder / "history.jsonl"
+    try:
+        rows = [msgspec.structs.astuple(one) for one in read_history(path)]
+    except msgspec.MsgspecError as error:
+        raise Unreadable(path, str(error)) from error
     history = pd.DataFrame(rows, columns=list(Submission.__struct_fields__))
     keys = folder / "keys.parquet"
-    return with_keyed(history, pd.read_parquet(keys)) if keys.exists() else history
+    return with_keyed(history, read_table(keys)) if keys.exists() else history
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A parquet file. Raises Unreadable."""
+    try:
+        return pd.read_parquet(path)
+    except (pa.ArrowException, OSError) as error:
+        raise Unreadable(path, str(error)) from error
 
 
 def with_keyed(history: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
@@ -146,13 +164,18 @@ def with_keyed(history: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
 
 def _witness(folder: RunFolder) -> Ledger | None:
     path = folder / "witness.json"
-    return msgspec.json.decode(path.read_bytes(), type=Ledger) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Ledger)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(path, str(error)) from error
 
 
 def _failures(folder: RunFolder) -> pd.DataFrame | None:
     """attempt_failures.parquet; runs of an earlier version have none."""
     path = folder / "attempt_failures.parquet"
-    return pd.read_parquet(path) if path.exists() else None
+    return read_table(path) if path.exists() else None
 
 
 def _counters(folder: RunFolder) -> dict[str, dict[str, InstanceCount]] | None:

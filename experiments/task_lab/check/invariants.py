@@ -16,6 +16,7 @@ from task_platform.domain.task import State
 
 from task_lab.check.claims import check_claimed_once
 from task_lab.check.evidence import Evidence
+from task_lab.check.generator import check_generator_not_the_limit
 from task_lab.check.invariants_tasks import (
     check_all_terminal,
     check_attempts_within_limit,
@@ -24,23 +25,48 @@ from task_lab.check.invariants_tasks import (
 )
 from task_lab.check.submissions import class_submissions, three_counts
 from task_lab.check.verdict import SHOWN, Check, Verdict, failed, passed, some
+from task_lab.spec import SaturationSpec
 
 
 def check_phases_complete(evidence: Evidence) -> Check:
-    """Every planned phase ran, offered all its tasks, and its queue drained in time."""
+    """Every planned phase ran, offered all its tasks, and its queue drained in time.
+
+    A phase that nobody planned has no figures, and its tasks were in the way of those that have.
+    """
     planned = {phase.name: phase.tasks for phase in evidence.phases()}
     ended = {event["phase"]: event for event in evidence.events if event["event"] == "phase_ended"}
-    missing = [name for name in planned if name not in ended]
+    missing = [*(name for name in planned if name not in ended), *_unclimbed(evidence)]
     stuck = [name for name, event in ended.items() if not event["drained"]]
     sent = Counter(evidence.history["phase"])
     short = [name for name in planned if name in ended and sent[name] < planned[name]]
-    observed = {"missing": missing, "not_drained": stuck, "not_all_sent": short}
+    unplanned = [name for name in sent if name not in planned]
+    observed = {
+        "missing": missing,
+        "not_drained": stuck,
+        "not_all_sent": short,
+        "not_planned": unplanned,
+    }
     if stuck:
         return failed("phases_complete", f"{some(stuck)} did not drain in time", observed=observed)
-    if missing or short:
-        detail = f"not run in full: {some([*missing, *short])}"
+    if missing or short or unplanned:
+        told = [f"not run in full: {some([*missing, *short])}"] * bool(missing or short)
+        told += [f"sent, and never planned: {some(unplanned)}"] * bool(unplanned)
+        detail = "; ".join(told)
         return Check("phases_complete", Verdict.UNKNOWN, detail, list(planned), observed)
     return passed("phases_complete", f"all {len(planned)} phases ran and drained")
+
+
+def _unclimbed(evidence: Evidence) -> list[str]:
+    """Ladders that lack a step in the plan: what they were to be is known from the run's start."""
+    spec = evidence.spec
+    if not isinstance(spec, SaturationSpec):
+        return []
+    steps = Counter((p.workload, p.workers) for p in evidence.phases() if p.kind == "step")
+    return [
+        f"the ladder of {workload.name} with {workers} workers"
+        for workload, workers in spec.points()
+        if steps[workload.name, workers] < len(spec.fractions)
+    ]
 
 
 def check_submissions_answered(evidence: Evidence) -> Check:
@@ -130,16 +156,6 @@ def check_counts_agree(evidence: Evidence) -> Check:
         return failed("counts_agree", "; ".join(filter(None, [detail, notes])), observed=counts)
     detail = "; ".join(filter(None, [f"{ledger} terminal tasks by all three counts", notes]))
     return passed("counts_agree", detail, observed=counts)
-
-
-def check_generator_not_the_limit(evidence: Evidence) -> Check:
-    """The load generator was not what limited the figures."""
-    problems = list(evidence.generator_problems)
-    if problems:
-        return Check("generator_not_the_limit", Verdict.INVALID, "; ".join(problems), [], problems)
-    return passed(
-        "generator_not_the_limit", "the generator's CPU share and loop lag were in bounds"
-    )
 
 
 CheckOf = Callable[[Evidence], Check]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from task_platform.domain.task import State
 
 from task_lab.check.evidence import Evidence
@@ -41,7 +42,7 @@ def check_results_right(evidence: Evidence) -> Check:
     sent = tasks.dropna(subset="part")  # the others are another check's finding
     groups = sent.groupby(["part", "state", "result"], dropna=False).size()
     wrong = [
-        {str(column): value for column, value in row.items()}
+        {str(column): None if pd.isna(value) else value for column, value in row.items()}
         for row in groups.reset_index(name="tasks").to_dict("records")
         if not _is_right(by_name[row["part"]], row["state"], row["result"])
     ]

@@ -105,6 +105,7 @@ class _Run:
         self._requests_by_kinds: dict[tuple[int, ...] | int, httpx.Request] = {}
         self._loop_lag_s: list[float] = []
         self._send_lag_s: list[float] = []
+        self._own_lag_s: list[float] = []
 
     def _now(self) -> float:
         return self._anchor + time.perf_counter()
@@ -132,6 +133,7 @@ class _Run:
             cpu_s=time.process_time() - cpu_at_start,
             loop_lag_s=self._loop_lag_s,
             send_lag_s=self._send_lag_s,
+            own_lag_s=self._own_lag_s,
             first_id=self._first_id or None,
             last_id=self._last_id or None,
             problems=dict(self._problems),
@@ -148,7 +150,8 @@ class _Run:
         """One place of the loop: take the next request, send it, take its answer, again."""
         judge = judge_single if self._load.batch_size == 1 else judge_batch
         for first, count, due_at in requests:
-            if due_at is not None and (wait_s := due_at - self._now()) > 0:
+            is_in_time = due_at is not None and (wait_s := due_at - self._now()) > 0
+            if is_in_time:
                 await asyncio.sleep(wait_s)
             request = self._request(first, count)
             sent_at = self._now()
@@ -164,6 +167,8 @@ class _Run:
                 self._record(first, verdicts, due_at or sent_at, sent_at)
                 if due_at is not None:
                     self._send_lag_s.append(sent_at - due_at)
+                    if is_in_time:
+                        self._own_lag_s.append(sent_at - due_at)
 
     async def _exchange(self, request: httpx.Request) -> httpx.Response:
         response = await self._transport.handle_async_request(request)

@@ -40,7 +40,8 @@ class SenderReport(msgspec.Struct, frozen=True, kw_only=True):
 
     first_id, last_id: lowest and highest accepted task id (UUIDv7: they bound the phase's rows).
     cpu_s: processor seconds of the sender. loop_lag_s: how late its event loop woke up, a sample
-    every 10 ms. send_lag_s: how late each request left, open loop only.
+    every 10 ms. send_lag_s: how late each request left, open loop only; own_lag_s: of those among
+    them that a place of the loop was waiting for, so that nothing but the sender was late.
     """
 
     phase: str
@@ -58,6 +59,7 @@ class SenderReport(msgspec.Struct, frozen=True, kw_only=True):
     first_id: str | None
     last_id: str | None
     problems: dict[str, int]
+    own_lag_s: list[float] = []
 
     @property
     def submit_per_s(self) -> float:

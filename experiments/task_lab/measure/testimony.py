@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from task_lab.load.calibration import judge_closed_loop, judge_open_loop
+from task_lab.load.calibration import judge_closed_loop, judge_open_loop, judge_send_lag
 from task_lab.load.wire import SenderReport
 from task_lab.measure.bench import Bench
 from task_lab.spec import Phase
@@ -49,7 +49,7 @@ def _open_loops(bench: Bench) -> list[str]:
 
 def _judge_paced(phase: Phase, report: SenderReport, stub_per_s: float | None) -> list[str]:
     assert phase.offered_per_s is not None
-    reasons = judge_closed_loop(phase.name, [report])
+    reasons = [*judge_closed_loop(phase.name, [report]), *judge_send_lag(phase.name, report)]
     if stub_per_s is None:
         return [*reasons, f"{phase.name}: the generator was not calibrated"]
     return [*reasons, *judge_open_loop(phase.name, phase.offered_per_s, stub_per_s)]
