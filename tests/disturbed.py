@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 from task_lab.check.evidence import Evidence, InstanceCount
@@ -26,6 +28,8 @@ from task_lab.check.histories_ledger import (
 from task_lab.report.records import Metric, Phase, Series
 from task_lab.spec import load_definition, resolve
 from task_platform.domain.task import State
+
+from .run_folders import FakeRun, write_run
 
 START = 1_000.0
 LOAD_S, PER_S = 40.0, 20.0
@@ -173,13 +177,14 @@ def _life(index: int) -> list[Transition]:
 def events() -> list[dict[str, Any]]:
     """What the run noted, the healed fault included."""
     about = {"number": 1, "kind": "kill", "target": "worker-1"}
-    named = {"phase": PHASE_NAME, "workload": "effect", "workers": 2}
+    announced = _announced()
+    named = {"phase": announced.pop("name"), **announced}
     planned = [{**about, "at_s": KILLED_S, "for_s": 2.0}]
     killed, started = START + KILLED_S, START + STARTED_S
     load = phase()
     return [
         {"at": START - 1, "event": "plan", "phases": [_announced()]},
-        {"at": START - 0.1, "event": "phase_started", "kind": "load", "tasks": TASKS, **named},
+        {"at": START - 0.1, "event": "phase_started", **named},
         {"at": START - 0.1, "event": "fault_planned", "faults": planned},
         {"at": killed, "event": "fault_started", **about, "at_s": KILLED_S},
         {
@@ -268,3 +273,61 @@ class Disturbed:
             "raw": {"processed": samples, "failed": {}},
         }
         return Evidence(**{**given, **self.changes})
+
+
+def write_disturbed(folder: Path) -> Path:
+    """Fill `folder` with the raw files of the run, Prometheus lacking 3 tasks; return it."""
+    evidence = Disturbed(missing=3).evidence()
+    assert evidence.raw is not None and evidence.prometheus is not None
+    write_run(folder, FakeRun(rounds=1, tasks=1, drain_tasks=1, rates={("sum", 1): 100.0}))
+    run = json.loads((folder / "run.json").read_text("utf-8"))
+    run["experiment"] = "faults"
+    run["params"] = {"asked": {}, "resolved": SPEC.model_dump(mode="json")}
+    _write(folder / "run.json", run)
+    said = {"cpu_share": 0.1, "loop_lag_p99_ms": 1.0, "send_lag_p99_ms": 1.0, "duration_s": LOAD_S}
+    load = {"phases": {PHASE_NAME: said}, "verdict": "PASS", "reasons": []}
+    _write(folder / "load.json", load)
+    _lines(folder / "events.jsonl", events())
+    _lines(folder / "history.jsonl", history().to_dict("records"))
+    tasks().to_parquet(folder / "tasks.parquet")
+    evidence.dead_letters.to_parquet(folder / "dead_letters.parquet")
+    (folder / "witness.json").write_bytes(msgspec.json.encode(witness()))
+    for metric in metrics().values():
+        series = {
+            one.labels["instance"]: [
+                [float(at), float(v)] for at, v in zip(one.at, one.values, strict=True)
+            ]
+            for one in metric.series
+        }
+        _metric(folder, metric.name, series)
+    _metric(folder, "processed_raw", evidence.raw["processed"])
+    _metric(folder, "failed_raw", {"worker-2": [(START, 0.0)]})
+    for counter, counts in evidence.prometheus.items():
+        for end in ("first", "last", "resets"):
+            values = {name: [(START, getattr(one, end))] for name, one in counts.items()}
+            _metric(folder, f"{counter}_{end}", values)
+    return folder
+
+
+def _metric(folder: Path, name: str, series: Mapping[str, Any]) -> None:
+    document = {
+        "name": name,
+        "query": name,
+        "start": START,
+        "end": START + LOAD_S,
+        "step_s": 0.25,
+        "scrapes": 100,
+        "series": [
+            {"labels": {"instance": instance}, "points": points}
+            for instance, points in series.items()
+        ],
+    }
+    _write(folder / "metrics" / f"{name}.json", document)
+
+
+def _write(path: Path, document: object) -> None:
+    path.write_text(json.dumps(document) + "\n", "utf-8")
+
+
+def _lines(path: Path, rows: Sequence[Mapping[Any, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
