@@ -198,7 +198,11 @@ def write_retries_run(folder: Path, **asked: Any) -> Path:
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text(lines, "utf-8")
     phases = {
-        phase.name: {"cpu_share": 0.2, "loop_lag_p99_ms": 3.0, "submitted": phase.tasks}
+        phase.name: {
+            **{"cpu_share": 0.2, "loop_lag_p99_ms": 3.0, "send_lag_p99_ms": 2.0, "problems": []},
+            **{"submitted": phase.tasks, "accepted": phase.tasks, "rejected": 0, "unknown": 0},
+            **{"duration_s": phase.duration_s or 1.0, "submit_per_s": phase.offered_per_s},
+        }
         for phase in writer.spec.phases()
     }
     load = {"calibration": {"stub_per_s": 3000.0, "in_flight": 64}, "phases": phases}
