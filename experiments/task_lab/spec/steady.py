@@ -154,7 +154,10 @@ class FaultsAsked(SteadyAsked):
 
 
 def _as_text(value: object) -> object:
-    return "; ".join(map(str, value)) if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    are_tables = value and all(isinstance(one, Mapping) for one in value)
+    return str(read_plan(value)) if are_tables else "; ".join(map(str, value))
 
 
 class FaultsSpec(SteadySpec):
@@ -166,7 +169,10 @@ class FaultsSpec(SteadySpec):
 
 
 class FaultsDefinition(SteadyDefinition):
-    """The file of an experiment on faults. faults: the plan, one line of text or a list of them."""
+    """The file of an experiment on faults.
+
+    faults: the plan, as one line of text, a list of such lines, or a list of tables.
+    """
 
     ASKED: ClassVar[type[Asked]] = FaultsAsked
 
