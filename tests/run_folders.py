@@ -11,8 +11,11 @@ import pandas as pd
 from task_lab.schema import SCHEMA
 from task_lab.spec import load_definition, resolve
 
-START = 1_760_000_000.0
+from .resource_samples import START, Part
+from .resource_samples import lines as resource_lines
+
 STEP_S = 0.25
+RESULTS = {"sum": '{"sum": 15}', "sleep": '{"slept_s": 0.02}', "cpu": "{}"}
 
 
 @dataclass
@@ -68,6 +71,8 @@ class Writer:
             for number in range(1, self.fake.drains + 1):
                 self.drain(workload, workers, rate, instances, number)
             self.spans.append((begun, self.now, instances))
+        self.now += 1.0  # every worker is scraped once more
+        self.event("settled", settled=True, scraped=True)
 
     def round(
         self,
@@ -144,7 +149,7 @@ class Writer:
         )
 
     def end(self, phase: str, tasks: int, first: float) -> None:
-        self.event("phase_ended", phase=phase)
+        self.event("phase_ended", phase=phase, drained=True)
         self.load_phases[phase] = {
             "cpu_share": self.rng.uniform(0.5, 0.7),
             "loop_lag_p99_ms": self.rng.uniform(2, 6),
@@ -187,7 +192,7 @@ class Writer:
                 "attempts": 1,
                 "fence": 1,
                 "isolate": False,
-                "result": '{"sum": 15}',
+                "result": RESULTS.get(workload),
                 "error": None,
                 "created_at": created,
                 "due_at": created,
@@ -298,7 +303,7 @@ class Writer:
     def counters(self, raw: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         end = self.grid()[-1]
         found = {}
-        for counter in ("processed", "failed"):
+        for counter in ("processed", "failed", "retried", "given_back"):
             for suffix, index in (("first", 0), ("last", -1), ("resets", 0)):
                 scale = float(counter == "processed" and suffix != "resets")
                 values = [
@@ -337,6 +342,8 @@ def write_run(folder: Path, fake: FakeRun | None = None) -> Path:
         for at, depth in writer.depths().items()
     ]
     _write_lines(folder / "samples.jsonl", samples)
+    parts = {"api": Part(cores=0.4), "worker": Part(cores=0.6), "postgres": Part(cores=0.3)}
+    _write_lines(folder / "resources.jsonl", resource_lines(parts, writer.now - START))
     load = {
         "calibration": {"stub_per_s": 4870.0, "in_flight": 64},
         "phases": writer.load_phases,
@@ -373,6 +380,9 @@ def write_run(folder: Path, fake: FakeRun | None = None) -> Path:
     dead_letters.assign(reason="", failed_at=0.0, resolved_at=0.0).to_parquet(
         folder / "dead_letters.parquet"
     )
+    failures = dict.fromkeys(("task_id", "outcome", "error_type"), pd.Series(dtype=str))
+    numbers = dict.fromkeys(("fence", "attempt"), pd.Series(dtype="int64"))
+    pd.DataFrame({**failures, **numbers}).to_parquet(folder / "attempt_failures.parquet")
     pd.DataFrame(writer.tasks).to_parquet(folder / "tasks.parquet")
     return folder
 

@@ -16,7 +16,7 @@ def test_every_expected_figure_is_there_and_is_a_picture(reported: Path) -> None
     names = expected_figures(read_summary(reported))
     assert sorted(names) == sorted(
         [
-            *("rates.png", "rounds.png", "latency.png"),
+            *("rates.png", "rounds.png", "latency.png", "resources.png"),
             *(f"{k}-{w}.png" for k in ("throughput", "queue-depth", "in-flight")
               for w in ("sum", "sleep")),
         ]
@@ -61,4 +61,4 @@ def test_a_run_where_nothing_finished_is_drawn_without_a_crash(tmp_path: Path) -
     for path in (folder / "metrics").iterdir():
         path.unlink()
     summary = summarise(folder)
-    assert len(draw(folder)) == len(expected_figures(summary)) == 6
+    assert len(draw(folder)) == len(expected_figures(summary)) == 7

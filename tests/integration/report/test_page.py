@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from task_lab.errors import UsageError
 from task_lab.notebook import missing_outputs
-from task_lab.report.render import render_html
 from task_lab.report.kinds.throughput import THROUGHPUT
+from task_lab.report.render import render_html
 from task_lab.report.sections import section_html, sections_of
 from task_lab.report.summary import summarise
 from task_lab.store import PROJECT, RunFolder
@@ -49,7 +49,7 @@ def change(folder: Path, name: str, **fields: Any) -> None:
 
 def test_a16_the_page_loads_nothing_from_anywhere(reported: Path) -> None:
     page = Page(reported / "report.html")
-    assert page.tags.count("img") == 9
+    assert page.tags.count("img") == 10
     assert [
         a[:40] for a in page.addresses if not a.startswith(("data:image/png;base64,", "#"))
     ] == []
