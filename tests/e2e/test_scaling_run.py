@@ -11,6 +11,7 @@ from task_lab.run import new_run
 from task_lab.store import RunFolder
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.skipif(not all(f.is_met for f in examine()), reason="see `task-lab doctor`"),
 ]
