@@ -82,7 +82,12 @@ def law_record(workload: str, found: Fit | Refused) -> Record:
             for one in found.residuals
         ],
         "lack_of_fit": lack
-        and {"f": clean(lack.f), "p": clean(lack.p), "between": clean(lack.between)},
+        and {
+            "f": clean(lack.f),
+            "p": clean(lack.p),
+            "between": clean(lack.between),
+            "within": clean(lack.within),
+        },
     }
     if isinstance(found, Refused):
         empty = ("lambda_per_s", "sigma", "kappa", "peak", "curve")

@@ -21,6 +21,8 @@ LIMIT = 0.10
 DOUBTFUL = 0.05
 UNEXPLAINED_P = 0.01
 PATTERN_P = 0.05
+# Repeats that scatter more than this had something else on their machine.
+RESTLESS = 0.10
 # Misses this small have signs, but no meaning.
 PATTERN_FROM = 0.01
 
@@ -43,13 +45,15 @@ class LackOfFit:
     """How much more the counts scatter around the law than their repeats explain.
 
     f, p: the test of it, by F with `freedom` and the repeats' own degrees of freedom; between: the
-    relative standard deviation of what is left to explain, 0 where nothing is.
+    relative standard deviation of what is left to explain, 0 where nothing is; within: that of the
+    repeats of one count.
     """
 
     f: float
     p: float
     freedom: int
     between: float
+    within: float
 
 
 def residuals(counts: Sequence[int], times: Floats, fitted: Floats) -> tuple[Residual, ...]:
@@ -61,12 +65,12 @@ def residuals(counts: Sequence[int], times: Floats, fitted: Floats) -> tuple[Res
 
 
 def lack_of_fit(
-    columns: Floats, fitted: Floats, spreads: Floats, *, spread_freedom: int
+    columns: Floats, fitted: Floats, spreads: Floats, *, within: float, within_freedom: int
 ) -> LackOfFit:
     """The test of a weighted linear fit to means of repeats that were scaled to 1.
 
     columns: what was free in the fit, shape (n_counts, n_free); fitted, spreads: shape (n_counts,),
-    fitted values and standard errors of the means; spread_freedom: that of these errors.
+    fitted values and standard errors of the means; within_freedom: that of the repeats' spread.
     """
     weights = spreads**-2.0
     freedom = spreads.size - columns.shape[1]
@@ -75,11 +79,27 @@ def lack_of_fit(
     weighted = columns / spreads[:, None]
     leverage = np.einsum("ij,ji->i", weighted, np.linalg.pinv(weighted))
     between = max(0.0, (excess - freedom) / float((weights * (1 - leverage)).sum()))
-    return LackOfFit(f, float(stats.f.sf(f, freedom, spread_freedom)), freedom, math.sqrt(between))
+    p = float(stats.f.sf(f, freedom, within_freedom))
+    return LackOfFit(f, p, freedom, math.sqrt(between), within)
 
 
 def why_not(found: Sequence[Residual], lack: LackOfFit) -> str | None:
     """Why the law does not describe the data; None if it does."""
+    reason = _miss(found, lack)
+    return f"{reason}; {restless}" if reason and (restless := say_restless(lack)) else reason
+
+
+def say_restless(lack: LackOfFit) -> str | None:
+    """That the repeats themselves differ too much to say much; None if they do not."""
+    if lack.within <= RESTLESS:
+        return None
+    return (
+        f"the repeats of one count scatter by {lack.within:.0%}, as they do where something else "
+        "uses the machine"
+    )
+
+
+def _miss(found: Sequence[Residual], lack: LackOfFit) -> str | None:
     worst = max(found, key=lambda r: abs(r.relative))
     miss = abs(worst.relative)
     said = f"the law misses {worst.workers} workers by {miss:.1%}"

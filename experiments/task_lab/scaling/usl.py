@@ -19,6 +19,7 @@ from task_lab.scaling.residuals import (
     lack_of_fit,
     residuals,
     say_pattern,
+    say_restless,
     why_not,
 )
 
@@ -111,14 +112,15 @@ def fit_law(
         return Refused(_too_few(counts, left_out), left_out)
     times = [n / np.asarray(measured[n], dtype=np.float64) for n in counts]
     means = np.array([t.mean() for t in times])
-    spreads = _spreads(times, means)
+    within, spreads = _spreads(times, means)
     basis = _basis(np.array(counts, dtype=np.float64))
     costs = _solve(basis, means, means * spreads)
     lack = lack_of_fit(
         basis[:, costs > 0] / means[:, None],
         basis @ costs / means,
         spreads,
-        spread_freedom=sum(t.size - 1 for t in times),
+        within=within,
+        within_freedom=sum(t.size - 1 for t in times),
     )
     scale = means * np.hypot(spreads, lack.between)
     costs = _solve(basis, means, scale)
@@ -139,7 +141,7 @@ def fit_law(
         residuals=found,
         lack_of_fit=lack,
         draws=draws,
-        notes=_notes(min(t.size for t in times), found),
+        notes=_notes(min(t.size for t in times), found, lack),
     )
 
 
@@ -159,7 +161,7 @@ def _too_few(counts: Sequence[int], left_out: Mapping[int, str]) -> str:
     return f"{len(counts)} usable worker counts{named}, {MIN_COUNTS} needed for a fit{dropped}"
 
 
-def _notes(fewest: int, found: Sequence[Residual]) -> tuple[str, ...]:
+def _notes(fewest: int, found: Sequence[Residual], lack: LackOfFit) -> tuple[str, ...]:
     notes = []
     if fewest < stats.MIN_FOR_INTERVAL:
         notes.append(
@@ -168,6 +170,8 @@ def _notes(fewest: int, found: Sequence[Residual]) -> tuple[str, ...]:
         )
     if pattern := say_pattern(found):
         notes.append(f"{pattern}: the law is near the truth, and not the whole of it")
+    if restless := say_restless(lack):
+        notes.append(restless)
     return tuple(notes)
 
 
@@ -199,13 +203,13 @@ def _solve(basis: Floats, means: Floats, scale: Floats) -> Floats:
     return np.asarray(costs, dtype=np.float64)
 
 
-def _spreads(times: Sequence[Floats], means: Floats) -> Floats:
-    """The relative standard error of each count's mean."""
+def _spreads(times: Sequence[Floats], means: Floats) -> tuple[float, Floats]:
+    """The relative standard deviation of repeats, and the standard error of each count's mean."""
     sizes = np.array([t.size for t in times], dtype=np.float64)
     own = np.array([t.var(ddof=1) for t in times]) / means**2
     pooled = float(((sizes - 1) * own).sum() / (sizes - 1).sum())
     shrunk = ((sizes - 1) * own + _PRIOR_MEASUREMENTS * pooled) / (sizes - 1 + _PRIOR_MEASUREMENTS)
-    return np.sqrt(np.maximum(shrunk, _LEAST_SPREAD**2) / sizes)
+    return math.sqrt(pooled), np.sqrt(np.maximum(shrunk, _LEAST_SPREAD**2) / sizes)
 
 
 def _draw_means(times: Sequence[Floats], means: Floats, lack: LackOfFit, resamples: int) -> Floats:

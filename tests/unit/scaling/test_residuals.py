@@ -36,7 +36,7 @@ def test_lack_of_fit_follows_its_law_where_the_model_is_right() -> None:
         seen = columns @ [0.5, 0.1] * (1 + 0.02 * rng.standard_normal(8))
         scaled = columns / seen[:, None]
         best = np.linalg.lstsq(scaled, np.ones(8), rcond=None)[0]
-        found = lack_of_fit(scaled, scaled @ best, spreads, spread_freedom=10_000)
+        found = lack_of_fit(scaled, scaled @ best, spreads, within=0.02, within_freedom=10_000)
         ps.append(found.p)
         between.append(found.between)
     assert np.mean(np.array(ps) < 0.05) == pytest.approx(0.05, abs=0.03)
@@ -50,7 +50,11 @@ def test_what_the_repeats_do_not_explain_is_measured() -> None:
     for _ in range(100):
         seen = 1 + np.hypot(0.01, 0.03) * rng.standard_normal(40)
         found = lack_of_fit(
-            columns, np.full(40, 1.0) / seen * seen.mean(), np.full(40, 0.01), spread_freedom=200
+            columns,
+            np.full(40, 1.0) / seen * seen.mean(),
+            np.full(40, 0.01),
+            within=0.01,
+            within_freedom=200,
         )
         squares.append(found.between**2)
     assert np.sqrt(np.mean(squares)) == pytest.approx(0.03, rel=0.1)

@@ -254,7 +254,10 @@ def test_a_smaller_miss_is_refused_where_the_repeats_leave_no_room_for_it() -> N
     assert "which the spread of the repeats does not explain" in found.reason
     assert found.lack_of_fit is not None
     assert found.lack_of_fit.p < 0.01
-    assert fitted(loose).lack_of_fit.p > 0.01
+    restless = fitted(loose)
+    assert restless.lack_of_fit.p > 0.01
+    assert restless.lack_of_fit.within == pytest.approx(0.15, rel=0.3)
+    assert any("repeats of one count scatter by" in note for note in restless.notes)
 
 
 def waves(height: float, within: float) -> dict[int, list[float]]:
@@ -275,6 +278,12 @@ def test_misses_in_a_pattern_are_refused_where_they_are_not_small() -> None:
 
 def test_small_misses_in_a_pattern_are_named() -> None:
     assert any("have a pattern" in note for note in fitted(waves(0.02, within=0.002)).notes)
+
+
+def test_a_refusal_says_whether_the_repeats_were_restless() -> None:
+    rng = np.random.default_rng(7)
+    cliff = {n: list(100 * min(n, 2) * np.exp(0.2 * rng.standard_normal(6))) for n in range(1, 15)}
+    assert "scatter by" in refused(cliff).reason
 
 
 @pytest.mark.parametrize(
