@@ -96,6 +96,7 @@ def test_every_retry_and_every_dead_letter_comes_as_foretold(tmp_path: Path) -> 
     assert [one["high_s"] for one in summary["backoff"]] == [0.1, 0.2, 0.4, 0.5]
 
 
+@pytest.mark.slow
 def test_c16_a_broker_that_restarts_between_attempts_changes_no_count_and_no_wait(
     tmp_path: Path,
 ) -> None:
