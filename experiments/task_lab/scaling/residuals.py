@@ -102,7 +102,8 @@ def say_restless(lack: LackOfFit) -> str | None:
 def _miss(found: Sequence[Residual], lack: LackOfFit) -> str | None:
     worst = max(found, key=lambda r: abs(r.relative))
     miss = abs(worst.relative)
-    said = f"the law misses {worst.workers} workers by {miss:.1%}"
+    count = f"{worst.workers} worker{'' if worst.workers == 1 else 's'}"
+    said = f"the law misses {count} by {miss:.1%}"
     if miss > LIMIT:
         return f"{said}; the limit is {LIMIT:.0%}"
     if miss <= DOUBTFUL:
