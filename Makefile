@@ -8,7 +8,7 @@ BENCH_READY := $(VENV)/.bench-ready
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help setup report test test-setup test-slow test-compose test-compose-lab test-compose-users chaos lint format floor bench bench-setup test-bench env up down lab \
-	compose-engine clean
+	compose-engine mutation clean
 
 help:
 	@echo "make report     run the throughput experiment and write its report"
@@ -22,6 +22,7 @@ help:
 	@echo "make compose-engine  a container engine and images without a registry, on Debian"
 	@echo "make test-bench the tests of the bench, beside the peer it compares with"
 	@echo "make chaos N=20 random faults under load, every task judged; run again to go on"
+	@echo "make mutation   runs corrupted on purpose: does the verdict notice each of them?"
 	@echo "make floor      what bare loops reach on the same servers"
 	@echo "make bench      the platform's speed against its targets, in some 8 minutes"
 
@@ -80,6 +81,9 @@ test-compose-users: $(READY)
 
 chaos: setup
 	$(BIN)/task-lab chaos --schedules $(or $(N),20) --seed $(or $(SEED),1) $(ARGS)
+
+mutation: setup
+	$(BIN)/task-lab mutation $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

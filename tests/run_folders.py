@@ -380,9 +380,8 @@ def write_run(folder: Path, fake: FakeRun | None = None) -> Path:
     dead_letters.assign(reason="", failed_at=0.0, resolved_at=0.0).to_parquet(
         folder / "dead_letters.parquet"
     )
-    failures = dict.fromkeys(("task_id", "outcome", "error_type"), pd.Series(dtype=str))
-    numbers = dict.fromkeys(("fence", "attempt"), pd.Series(dtype="int64"))
-    pd.DataFrame({**failures, **numbers}).to_parquet(folder / "attempt_failures.parquet")
+    failures = pd.DataFrame(columns=["task_id", "fence", "attempt", "outcome", "error_type"])
+    failures.astype(object).to_parquet(folder / "attempt_failures.parquet")
     pd.DataFrame(writer.tasks).to_parquet(folder / "tasks.parquet")
     return folder
 

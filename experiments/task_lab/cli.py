@@ -29,6 +29,7 @@ from task_lab.compose_stack import ComposeStack
 from task_lab.doctor import examine, require_fit
 from task_lab.errors import LabError, RuntimeUnavailable, UsageError
 from task_lab.live import command as live_command
+from task_lab.mutation import command as mutation_command
 from task_lab.output import say as _say
 from task_lab.output import say_run as _say_run
 from task_lab.spec import load_definition, resolve
@@ -269,6 +270,7 @@ def doctor() -> int:
 
 live_command.register(app)
 store_commands.register(app)
+mutation_command.register(app)
 
 
 def run_command(arguments: Sequence[str]) -> int:

@@ -18,7 +18,7 @@ from task_lab.check.executions import endings_of
 from task_lab.check.raw_counters import last_seen_at
 from task_lab.check.submissions import three_counts
 from task_lab.check.verdict import Check, Verdict, failed, passed, some
-from task_lab.faults.planned import Planned
+from task_lab.faults.planned import Planned, read_plan
 from task_lab.faults.proof import check_faults_bit as judge_proofs
 from task_lab.spec import FaultsSpec
 
@@ -29,8 +29,27 @@ _UNHEARD_S = 1.0
 
 
 def check_faults_bit(evidence: Evidence) -> Check:
-    """Every planned fault struck, bit and was healed."""
-    return judge_proofs(evidence.events)
+    """Every fault that the run was asked for was planned, struck, bit and was healed."""
+    judged = judge_proofs(evidence.events)
+    asked, noted = _asked_faults(evidence), _noted_faults(evidence)
+    if judged.verdict is Verdict.PASS and asked != noted:
+        told = "the plan that was noted is not what the run was asked for"
+        return Check("faults_bit", Verdict.UNKNOWN, told, dict(asked), dict(noted))
+    return judged
+
+
+def _asked_faults(evidence: Evidence) -> Counter[str]:
+    """How many of each kind and target the run's own parameters call for."""
+    spec = evidence.spec
+    assert isinstance(spec, FaultsSpec)
+    loads = [phase.duration_s for phase in evidence.phases() if phase.kind == "load"]
+    strikes = [one for s in loads for one in read_plan(spec.faults).strikes(s or 0.0)]
+    return Counter(f"{one.kind} {one.target}" for one in strikes)
+
+
+def _noted_faults(evidence: Evidence) -> Counter[str]:
+    plans = [one["faults"] for one in evidence.events if _is(one, "fault_planned")]
+    return Counter(f"{one['kind']} {one['target']}" for plan in plans for one in plan)
 
 
 def check_counts_explained(evidence: Evidence) -> Check:

@@ -15,13 +15,14 @@ from task_lab.check.evidence import Evidence
 from task_lab.check.invariants import CHECKS, CheckOf
 from task_lab.check.kept_history import check_history
 from task_lab.check.retries import RETRIES_CHECKS
+from task_lab.check.two_records import check_records_agree
 from task_lab.check.verdict import Check, answer_of
 
 # Beside those of every run.
 MORE: Mapping[str, Sequence[CheckOf]] = MappingProxyType(
     {
-        "faults": (check_history, check_run_twice, check_faults_bit),
-        "retries_and_dlq": RETRIES_CHECKS,
+        "faults": (check_history, check_records_agree, check_run_twice, check_faults_bit),
+        "retries_and_dlq": (check_history, check_records_agree, *RETRIES_CHECKS),
     }
 )
 # Instead of one of those, by its name: what disturbs a run on purpose has rules of its own.
