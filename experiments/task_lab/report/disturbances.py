@@ -32,8 +32,8 @@ BASELINE_S = 5.0
 _LEAST_BASELINE_S = 2.0
 # The dip is that of the worst second, and the backlog is back once it is so for a second.
 _SECOND_S = 1.0
-# Sums of many times differ in their last digits.
-_ROUNDING = 1e-3
+# Less than one task: a single one that hangs is seen, the unrest of a light load is not.
+_UNREST_TASKS = 0.5
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def measure_faults(
             "bit": fault.bit,
             "means": fault.means,
             **_dip(load, start, min(end, load.end)),
-            **_recovery(load, start),
+            **_recovery(load, start, end),
             **_notice(telemetry, start, end, fault.process),
             **_latencies(load, start, end),
             "unanswered": _answered_between(history, start, end, "unknown"),
@@ -205,12 +205,12 @@ def _dip(load: Load, start: float, end: float) -> dict[str, Any]:
     }
 
 
-def _recovery(load: Load, start: float) -> dict[str, Any]:
+def _recovery(load: Load, start: float, end: float) -> dict[str, Any]:
     """When the backlog was back at its level before the fault, on the mean of a second.
 
-    The level is the highest such mean of the seconds before: what chance alone brings about is no
-    fault's doing. recovered_s: 0 where the backlog never rose above it; None where it was not back
-    before the load ended, even if other faults struck meanwhile.
+    The level is the highest such mean of the seconds before, and half a task: what chance alone
+    brings about is no fault's doing. recovered_s: 0 where the backlog did not rise above it up to
+    `end`; None where it was not back before the load ended, whatever struck meanwhile.
     """
     last = start - _SECOND_S
     before = load.mean_backlog(np.arange(max(load.start, start - BASELINE_S), last, GRID_S))
@@ -218,16 +218,17 @@ def _recovery(load: Load, start: float) -> dict[str, Any]:
     if not len(before) or not len(grid):
         return {"backlog_before": None, "backlog_peak": None, "recovered_s": None}
     level, after = float(before.max()), load.mean_backlog(grid)
+    within = max(1, round((end - start - _SECOND_S) / GRID_S))
     return {
         "backlog_before": clean(level),
-        "backlog_peak": clean(float(after.max())),
-        "recovered_s": _back_after(after > level + _ROUNDING),
+        "backlog_peak": clean(float(after[:within].max())),
+        "recovered_s": _back_after(after > level + _UNREST_TASKS, within),
     }
 
 
-def _back_after(is_above: npt.NDArray[np.bool_]) -> float | None:
-    """Seconds until, once above, it is so no more; on the grid."""
-    if not is_above.any():
+def _back_after(is_above: npt.NDArray[np.bool_], within: int) -> float | None:
+    """Seconds until, once above, it is so no more; on the grid, of which `within` steps count."""
+    if not is_above[:within].any():
         return 0.0
     above = int(np.argmax(is_above))
     if is_above[above:].all():

@@ -275,8 +275,8 @@ FAULTS = ReportKind(
         ),
         "backlog": Caption(
             "Tasks due by the schedule and not finished, so that what could not be submitted is "
-            "in it too. Back at its level: the mean of a second is not above the highest such "
-            "mean of the five seconds before the fault."
+            "in it too. Back at its level: the mean of a second is at most half a task above the "
+            "highest such mean of the five seconds before the fault."
         ),
     },
 )
