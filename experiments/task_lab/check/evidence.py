@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pandas as pd
-import pyarrow as pa
+from pyarrow.lib import ArrowException
 
 from task_lab.check.histories_ledger import Ledger
 from task_lab.check.raw_counters import RawCounters, read_raw_counters
@@ -149,7 +149,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """A parquet file. Raises Unreadable."""
     try:
         return pd.read_parquet(path)
-    except (pa.ArrowException, OSError) as error:
+    except (ArrowException, OSError) as error:
         raise Unreadable(path, str(error)) from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from task_platform.domain.task import State
 
@@ -41,7 +43,8 @@ def check_results_right(evidence: Evidence) -> Check:
     tasks = evidence.tasks.assign(part=[part and part.name for part in parts])
     sent = tasks.dropna(subset="part")  # the others are another check's finding
     groups = sent.groupby(["part", "state", "result"], dropna=False).size()
-    wrong = [
+    # A result that is not there is none of JSON's values for the frame.
+    wrong: list[dict[str, Any]] = [
         {str(column): None if pd.isna(value) else value for column, value in row.items()}
         for row in groups.reset_index(name="tasks").to_dict("records")
         if not _is_right(by_name[row["part"]], row["state"], row["result"])

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,11 +81,12 @@ def try_live(sabotage: LiveSabotage, results: Path) -> Trial:
     folder = new_run(definition, dict(asked), results=results)
     experiment = Experiment(folder)
     try:
-        experiment.up()
-        experiment.calibrate()
-        with _disturbed(sabotage, folder):
-            experiment.measure()
-        experiment.collect()
+        with redirect_stdout(sys.stderr):  # what a run tells as it goes on is no result
+            experiment.up()
+            experiment.calibrate()
+            with _disturbed(sabotage, folder):
+                experiment.measure()
+            experiment.collect()
     except LabError as error:
         outcome = Outcome(Verdict.UNKNOWN, (type(error).__name__,), str(error))
     else:

@@ -23,7 +23,8 @@ def forget_a_failed_attempt(copy: Copy) -> None:
     one = copy.victim(lambda part: part.attempts > 1)["id"]
 
     def forget(rows: pd.DataFrame) -> pd.DataFrame:
-        return rows.drop(rows[rows["task_id"] == one].index[:1])
+        kept: pd.DataFrame = rows.drop(rows[rows["task_id"] == one].index[:1])
+        return kept
 
     copy.edit_table(_FAILURES, forget)
 

@@ -190,3 +190,20 @@ def test_a_counter_was_last_seen_before_it_was_gone() -> None:
     samples = [(1.0, 5.0), (2.0, 6.0), (3.0, None), (9.0, 0.0)]
     assert last_seen_at(samples, 4.0) == 2.0
     assert len(tasks()) == TASKS
+
+
+def verdict_of(name: str, evidence: Evidence) -> Verdict:
+    return next(one.verdict for one in run_checks(evidence) if one.name == name)
+
+
+def test_f5_a_plan_with_fewer_faults_than_were_asked_for_is_unknown() -> None:
+    asked = good().spec.model_copy(update={"faults": "kill worker-1 at 10; kill relay at 20"})
+    assert verdict_of("faults_bit", good(spec=asked)) is Verdict.UNKNOWN
+
+
+def test_two_records_that_do_not_tell_the_same_of_a_task_are_a_failure() -> None:
+    ledger = witness()
+    first, *others = ledger.tasks
+    differing = replace(ledger, tasks=[replace(first, fence=first.fence + 1), *others])
+    assert verdict_of("records_agree", good(witness=differing)) is Verdict.FAIL
+    assert verdict_of("records_agree", good(witness=None)) is Verdict.UNKNOWN

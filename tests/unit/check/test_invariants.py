@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pandas as pd
 import pytest
 from task_lab.check.evidence import Evidence, InstanceCount
-from task_lab.check.invariants import CHECKS
+from task_lab.check.invariants import CHECKS, check_phases_complete
 from task_lab.check.selection import run_checks
 from task_lab.check.submissions import class_submissions, three_counts
 from task_lab.check.verdict import Verdict, combine
+from task_lab.spec import load_definition, resolve
 
 from tests.unit.check.evidence import (
     failures_of,
@@ -64,6 +66,12 @@ def with_counter(evidence: Evidence, counter: str, count: InstanceCount) -> Evid
 def short_phase(evidence: Evidence) -> Evidence:
     history = evidence.history
     return replace(evidence, history=history[history.index != history.index[-1]])
+
+
+def with_generator(evidence: Evidence, cpu_share: float = 0.4, silent_in: str = "") -> Evidence:
+    said = {"cpu_share": cpu_share, "duration_s": 1.0}
+    names = [phase.name for phase in evidence.phases() if phase.name != silent_in]
+    return replace(evidence, generator=dict.fromkeys(names, said))
 
 
 def first_task(evidence: Evidence) -> dict[str, Any]:
@@ -292,6 +300,24 @@ SABOTAGES: list[tuple[str, Verdict, str, Sabotage]] = [
         "the generator was at its limit",
         lambda e: replace(e, generator_problems=["sum with 1 workers: 99% of a core"]),
     ),
+    (
+        "generator_not_the_limit",
+        INVALID,
+        "it used a whole core, and nobody had drawn the conclusion",
+        lambda e: with_generator(e, cpu_share=0.99),
+    ),
+    (
+        "generator_not_the_limit",
+        UNKNOWN,
+        "it said nothing of a phase",
+        lambda e: with_generator(e, silent_in=e.phases()[-1].name),
+    ),
+    (
+        "phases_complete",
+        UNKNOWN,
+        "tasks of a phase that nobody planned",
+        lambda e: with_submission(e, 0, phase="sum-w9-r01"),
+    ),
 ]
 
 
@@ -309,6 +335,27 @@ def test_f7_every_sabotage_turns_its_check_red(
 
 def test_f7_every_check_is_sabotaged() -> None:
     assert {check for check, _, _, _ in SABOTAGES} == set(verdicts(GOOD))
+
+
+def test_a_generator_that_said_something_of_every_phase_passes() -> None:
+    assert verdicts(with_generator(GOOD))["generator_not_the_limit"] is Verdict.PASS
+
+
+@pytest.mark.parametrize("lost", [{"result": None}, {"state": "PROCESSING", "result": None}])
+def test_what_was_found_can_be_written_as_json(lost: dict[str, Any]) -> None:
+    for check in run_checks(with_task(GOOD, 0, **lost)):
+        json.dumps(asdict(check), allow_nan=False)
+
+
+def test_a_ladder_that_was_never_climbed_is_unknown() -> None:
+    asked = {"per_s": 10.0, "step_s": 1.0, "fractions": "0.5,1"}
+    spec = resolve(load_definition("saturation"), asked)
+    (warmup,) = spec.phases()
+    ended = {"event": "phase_ended", "phase": warmup.name, "drained": True}
+    history = pd.DataFrame({"phase": [warmup.name] * warmup.tasks})
+    check = check_phases_complete(replace(GOOD, spec=spec, events=[ended], history=history))
+    assert check.verdict is Verdict.UNKNOWN
+    assert "the ladder of sleep with 1 workers" in check.detail
 
 
 def test_a_check_that_crashes_is_unknown_and_spares_the_others() -> None:
