@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from task_lab.check.backoff import policy_of
 from task_lab.check.evidence import Evidence, InstanceCount
-from task_lab.check.histories_ledger import FailedAttempt, Ledger, TaskRow, Transition
+from task_lab.check.histories_ledger import DeadLetter, FailedAttempt, Ledger, TaskRow, Transition
 from task_lab.load.mix import mix_of
 from task_lab.schema import SCHEMA
 from task_lab.spec import Part, Phase, RetriesSpec, load_definition, resolve
@@ -41,6 +41,7 @@ class _Writer:
     failures: list[dict[str, Any]] = field(default_factory=list)
     letters: list[dict[str, Any]] = field(default_factory=list)
     steps: list[Transition] = field(default_factory=list)
+    payloads: dict[str, Any] = field(default_factory=dict)
 
     def play(self) -> None:
         phases = self.spec.phases()
@@ -72,6 +73,7 @@ class _Writer:
                 **{"scheduled_at": sent_at, "sent_at": sent_at, "answered_at": sent_at + 0.004},
             }
         )
+        self.payloads[task_id] = part.payload
         self.step(task_id, None, State.QUEUED, 0, 0, created_at, 0.0)
         due_at = created_at
         for attempt in range(1, part.attempts + 1):
@@ -152,23 +154,28 @@ class _Writer:
 
 def _ledger(writer: _Writer) -> Ledger:
     names = ("id", "task_type", "max_retries", "attempts", "fence", "result")
+    dead = [one["task_id"] for one in writer.letters]
     return Ledger(
         tasks=[
-            TaskRow(**{n: one[n] for n in names}, payload="{}", state=State(one["state"]))
+            TaskRow(
+                **{n: one[n] for n in names},
+                payload=json.dumps(writer.payloads[one["id"]]),
+                state=State(one["state"]),
+            )
             for one in writer.tasks
         ],
-        keys={},
+        keys={f"{one['phase']}-{one['index']}": [one["task_id"]] for one in writer.history},
         failures=[
             FailedAttempt(one["task_id"], one["fence"], one["attempt"], one["outcome"])
             for one in writer.failures
         ],
-        dead_letters=[],
+        dead_letters=[DeadLetter(task_id, True) for task_id in dead],
         effect_log=[],
         effects=[],
         claims=[],
         outbox=[],
         transitions=sorted(writer.steps, key=lambda step: step.seen_at),
-        dlq_ids=[],
+        dlq_ids=dead,
         tasks_depth=0,
     )
 

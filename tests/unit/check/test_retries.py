@@ -404,16 +404,23 @@ def given_back(evidence: Evidence, row: int) -> Evidence:
         replace(s, fence=s.fence + 1) if s.task_id == task_id and s.fence >= 1 else s for s in steps
     ]
     back = replace(claim, before=State.PROCESSING, after=State.QUEUED, attempts=0, due_in_s=0.0)
-    transitions = [claim, back, *moved]
+    at = steps.index(claim)
+    transitions = [*moved[:at], claim, back, *moved[at:]]
     changed = with_task(evidence, row, fence=attempts + 1)
     assert changed.failures is not None
     own = changed.failures["task_id"] == task_id
     fences = changed.failures["fence"] + own
+    witness = evidence.witness
     return replace(
         changed,
         failures=changed.failures.assign(fence=fences),
         given_back={"worker-1": InstanceCount(0, 1, 0)},
-        witness=replace(evidence.witness, transitions=transitions),
+        witness=replace(
+            witness,
+            transitions=transitions,
+            tasks=[replace(o, fence=o.fence + (o.id == task_id)) for o in witness.tasks],
+            failures=[replace(o, fence=o.fence + (o.task_id == task_id)) for o in witness.failures],
+        ),
     )
 
 
