@@ -252,7 +252,7 @@ def test_a_stack_in_containers_is_described_with_its_log_ins(
 def test_every_command_says_what_it_does() -> None:
     commands = {command.callback: command for command in app.registered_commands}
     assert {callback.__name__ for callback in commands if callback} == {
-        *("run", "watch", "floor", "bench", "chaos"),
+        *("run", "watch", "floor", "bench", "chaos", "mutation"),
         *("list_runs", "show_run", "open_run", "compare_runs", "reanalyse_run", "report"),
         *("reproduce_run", "export_run", "prune_runs"),
         *("up", "status", "env", "down", "doctor"),
