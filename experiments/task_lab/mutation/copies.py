@@ -99,7 +99,7 @@ class Copy:
         fit = tasks[parts.map(lambda part: part is not None and is_one(part)) & is_measured]
         if fit.empty:
             raise Unfit
-        return {str(name): value for name, value in fit.iloc[len(fit) // 2].items()}
+        return {str(name): value for name, value in fit.iloc[len(fit) // 2].to_dict().items()}
 
     def set_task(self, task_id: str, **fields: Any) -> None:
         """Set fields of a task's row, wherever it is written."""

@@ -51,8 +51,8 @@ class Trial:
 def judge_anew(folder: RunFolder) -> Outcome:
     """Judge a run from its raw files as `task-lab reanalyse` does, without drawing anything.
 
-    An error of the lab counts as what `task-lab run` would say of it: INVALID or UNKNOWN. Any
-    other is nobody's verdict, and is let through.
+    An error counts as what `task-lab run` would say of it: INVALID or UNKNOWN. One that is not
+    the lab's own is a defect of the lab, and no sabotage is expected to be noticed by it.
     """
     try:
         checks = check_run(folder)
@@ -62,6 +62,9 @@ def judge_anew(folder: RunFolder) -> Outcome:
     except LabError as error:
         verdict = Verdict.INVALID if isinstance(error, InvalidRun) else Verdict.UNKNOWN
         return Outcome(verdict, (type(error).__name__,), str(error))
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        return Outcome(Verdict.UNKNOWN, ("crash",), f"the judgement crashed: {told}")
     missing = missing_outputs(folder.path)
     if verdict is Verdict.PASS and missing:
         return Outcome(Verdict.INVALID, (OUTPUTS,), f"missing: {', '.join(missing)}")
