@@ -17,9 +17,9 @@ from .browser import Pages, chromium
 from .index_runs import several, write_all
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for these tests. It must be gone before others run: it keeps an event loop."""
+    """One browser a module. It must be gone before other tests run: it keeps an event loop."""
     with chromium() as browser:
         yield browser
 
@@ -33,7 +33,7 @@ def pages(browser: Browser) -> Iterator[Pages]:
     assert pages.witness.complaints == []
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The index of `several` runs; tests only read it."""
     results = tmp_path_factory.mktemp("results")
@@ -41,7 +41,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return rebuild_index(results)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a run with all its parts; tests only read it."""
     folder = tmp_path_factory.mktemp("results") / "throughput" / "20260102T030405Z-0123456-abcd"
