@@ -7,11 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from task_lab.errors import UsageError
+from task_lab.mutation.bases import BASES
 from task_lab.mutation.copies import Copy
 from task_lab.mutation.live import LIVE
 from task_lab.mutation.sabotage import ALL, Sabotage
 from task_lab.mutation.sabotages import SABOTAGES, sabotages_of
-from task_lab.mutation.suite import is_proven, killed, line
+from task_lab.mutation.suite import is_proven, killed, line, no_base
 from task_lab.mutation.trial import (
     UNTOUCHED,
     Trial,
@@ -22,6 +24,7 @@ from task_lab.mutation.trial import (
 from task_lab.report.plots import expected_figures
 from task_lab.report.records import RunRecords
 from task_lab.report.summary import build_summary
+from task_lab.spec import load_definition, resolve
 from task_lab.store import RunFolder
 
 from ..run_folders import FakeRun, write_run
@@ -90,6 +93,19 @@ def test_a_base_that_does_not_pass_proves_nothing(base: Path, tmp_path: Path) ->
     trial = try_untouched(KIND, copy.folder.path, tmp_path)
     assert not is_proven([trial])
     assert "BROKEN" in line(trial)
+
+
+def test_a_run_that_did_not_come_about_is_told_and_proves_nothing() -> None:
+    trial = no_base("faults", UsageError("no such parameter"))
+    assert not is_proven([trial])
+    assert "BROKEN" in line(trial)
+    assert "no such parameter" in line(trial)
+
+
+@pytest.mark.parametrize("kind", sorted(BASES))
+def test_what_is_asked_of_a_base_is_known_to_its_experiment(kind: str) -> None:
+    definition, asked = BASES[kind]
+    assert resolve(load_definition(definition), asked).kind == kind
 
 
 def test_nothing_tried_is_nothing_proven() -> None:

@@ -6,10 +6,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from task_lab.check.verdict import Verdict
+from task_lab.errors import LabError
 from task_lab.mutation.bases import BASES, make_base
 from task_lab.mutation.live import LIVE, try_live
 from task_lab.mutation.sabotages import sabotages_of
-from task_lab.mutation.trial import UNTOUCHED, Trial, try_sabotage, try_untouched
+from task_lab.mutation.trial import UNTOUCHED, Outcome, Trial, try_sabotage, try_untouched
 from task_lab.store import RunFolder
 
 
@@ -19,8 +21,15 @@ def try_all(given: Sequence[RunFolder], results: Path, *, live: bool = True) -> 
     given: runs to sabotage, which stay as they are; without any, one of each kind is made below
     `results`.
     """
-    for kind, base in _bases(given, results):
-        yield from try_run(kind, base)
+    for folder in given:
+        yield from try_run(folder.run()["params"]["resolved"]["kind"], folder.path)
+    for kind in () if given else BASES:
+        try:
+            base = make_base(kind, results)
+        except LabError as error:
+            yield no_base(kind, error)
+        else:
+            yield from try_run(kind, base.path)
     if live:
         for sabotage in LIVE:
             yield try_live(sabotage, results)
@@ -34,11 +43,10 @@ def try_run(kind: str, base: Path) -> Iterator[Trial]:
             yield try_sabotage(sabotage, kind, base, Path(scratch))
 
 
-def _bases(given: Sequence[RunFolder], results: Path) -> Iterator[tuple[str, Path]]:
-    for folder in given:
-        yield folder.run()["params"]["resolved"]["kind"], folder.path
-    for kind in () if given else BASES:
-        yield kind, make_base(kind, results).path
+def no_base(kind: str, error: LabError) -> Trial:
+    """What is said where the run that was to be sabotaged did not come about."""
+    outcome = Outcome(Verdict.UNKNOWN, (type(error).__name__,), str(error))
+    return Trial(kind, UNTOUCHED, Verdict.PASS, "", outcome)
 
 
 def line(trial: Trial) -> str:
