@@ -14,6 +14,7 @@ from task_lab.spec import definition_path
 from task_lab.store import RunFolder
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(300),
     pytest.mark.skipif(not all(f.is_met for f in examine()), reason="see `task-lab doctor`"),
 ]
