@@ -167,6 +167,7 @@ def test_a11_an_early_exit_is_no_success(write_notebook: NotebookFactory, tmp_pa
     assert (ended.value.cell, ended.value.exit_code) == (2, 4)
 
 
+@pytest.mark.slow
 def test_a12_notebooks_started_together_do_not_collide(
     write_notebook: NotebookFactory, tmp_path: Path
 ) -> None:
