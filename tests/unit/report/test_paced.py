@@ -7,14 +7,24 @@ import pandas as pd
 import pytest
 from task_lab.report.paced import measure_paced, paced_point
 from task_lab.report.records import Phase
+from task_lab.spec import PhaseKind
 
 
-def phase(per_s: float, duration_s: float, kind: str = "step") -> Phase:
+def phase(per_s: float, duration_s: float, kind: PhaseKind = "step") -> Phase:
     return Phase(
-        name="p", kind=kind, workload="sleep", workers=1, tasks=round(per_s * duration_s),
-        round=1, started_at=0.0, ended_at=duration_s, resumed_at=None,
-        offered_per_s=per_s, duration_s=duration_s, fraction=1.0,
-    )  # type: ignore[arg-type]  # fmt: skip
+        name="p",
+        kind=kind,
+        workload="sleep",
+        workers=1,
+        tasks=round(per_s * duration_s),
+        round=1,
+        started_at=0.0,
+        ended_at=duration_s,
+        resumed_at=None,
+        offered_per_s=per_s,
+        duration_s=duration_s,
+        fraction=1.0,
+    )
 
 
 def played(
