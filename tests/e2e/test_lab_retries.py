@@ -55,6 +55,7 @@ def red_checks(run: RunFolder) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_every_retry_and_every_dead_letter_comes_as_foretold(tmp_path: Path) -> None:
     asked = {"tasks": TASKS, "per_s": 60.0, "good": 0.5, "flaky": 0.25, "poison": 0.25}
     run = new_run(str(short_definition(tmp_path)), asked, results=tmp_path)

@@ -275,6 +275,7 @@ def test_f1_a_lab_told_to_end_in_mid_fault_heals_first(
     until_gone(stack)
 
 
+@pytest.mark.slow
 def test_f1_a_second_interrupt_does_not_keep_the_broker_from_being_healed(
     tmp_path: Path, runtime: NativeRuntime
 ) -> None:
@@ -288,6 +289,7 @@ def test_f1_a_second_interrupt_does_not_keep_the_broker_from_being_healed(
     until_gone(stack)
 
 
+@pytest.mark.slow
 def test_f1_nothing_is_left_of_a_lab_killed_in_mid_fault(
     tmp_path: Path, runtime: NativeRuntime
 ) -> None:
