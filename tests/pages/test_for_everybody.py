@@ -13,6 +13,8 @@ from playwright.sync_api import Page
 from .browser import Pages, is_wider_than_its_window
 from .contrast import hard_to_read
 
+pytestmark = pytest.mark.slow
+
 # Looked at below, in every text and both colour schemes, in a tenth of the time.
 ALL_BUT_CONTRAST = {
     "resultTypes": ["violations"],
