@@ -66,6 +66,25 @@ def test_f7_a_sabotage_is_noticed_by_the_check_that_is_there_for_it(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_saturation_run_that_ended_with_its_warmup_is_judged_and_unknown(tmp_path: Path) -> None:
+    fake = FakeRun(rounds=1, drains=0, tasks=200, rates={("sleep", 1): 480.0})
+    copy = Copy(write_run(tmp_path / "run", fake), tmp_path / "warmup")
+    history = [one for one in copy.lines("history.jsonl") if one["phase"] == "sleep-w1-warmup"]
+    copy.write_lines("history.jsonl", history)
+    sent = {one["task_id"] for one in history}
+    copy.drop_tasks(set(copy.tasks()["id"]) - sent)
+    copy.forget_events(lambda event: event.get("phase") == "sleep-w1-r01")
+    copy.count_more(-200)
+    spec = resolve(load_definition("saturation"), {"per_s": 60.0, "fractions": "0.5,1"})
+    resolved = spec.model_copy(update={"warmup_tasks": 200}).model_dump(mode="json")
+    copy.folder.update_run(params={"asked": {}, "resolved": resolved})
+    outcome = judge_anew(copy.folder)
+    assert (outcome.verdict, outcome.noticed_by) == ("UNKNOWN", ("phases_complete",))
+    assert outcome.reason == (
+        "phases_complete: not run in full: the ladder of sleep with 1 workers"
+    )
+
+
 def test_a_sabotage_that_changes_nothing_survives_and_is_told(base: Path, tmp_path: Path) -> None:
     def do_nothing(_copy: Copy) -> None:
         """Nothing went wrong."""

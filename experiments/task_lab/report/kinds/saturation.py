@@ -21,10 +21,13 @@ _PERCENTILES = ("p50", "p95", "p99")
 
 def build(records: RunRecords, evidence: Evidence, summary: Summary) -> Summary:
     """`search`, `steps`, `knees`; one objective: that a step meets every one of the ladder's."""
-    steps = [_step(evidence.spec, point) for point in summary["points"]]
+    # A run that ended before its ladder has a warm-up alone, which is no step.
+    climbed = [point for point in summary["points"] if "phase" in point]
+    steps = [_step(evidence.spec, point) for point in climbed]
     knees = [_knee(workload, workers, steps) for workload, workers in _points(steps)]
     found = [event for event in records.events if event["event"] == "searched"]
     return {
+        "points": climbed,
         "search": {
             "probes": [_only_probe(e) for e in records.events if e["event"] == "probed"],
             "found": [{k: v for k, v in e.items() if k not in ("at", "event")} for e in found],
