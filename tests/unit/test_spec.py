@@ -150,3 +150,15 @@ def test_a_smaller_run_has_a_smaller_floor_down_to_what_still_says_something(
 def test_a_drain_asked_for_is_not_scaled() -> None:
     spec = resolve(THROUGHPUT, {"tasks": 10, "rounds": 1, "drain_tasks": 777})
     assert {workload.drain_tasks for workload in spec.workloads} == {777}
+
+
+@pytest.mark.parametrize(("asked", "runtime"), [(None, "native"), ("auto", "native")])
+def test_handlers_of_ones_own_run_natively(asked: str | None, runtime: str) -> None:
+    spec = resolve(THROUGHPUT, {"handlers": "shop,bank", "runtime": asked})
+    assert spec.runtime == runtime
+    assert spec.variables()["TASK_PLATFORM_HANDLERS"] == "shop,bank"
+
+
+def test_an_image_takes_no_handlers_of_ones_own() -> None:
+    with pytest.raises(UsageError, match="native runtime"):
+        resolve(THROUGHPUT, {"handlers": "shop", "runtime": "compose"})

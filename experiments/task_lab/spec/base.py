@@ -182,7 +182,7 @@ class Definition(Record):
             "kind": self.kind,
             "name": self.name,
             "notebook": self.notebook,
-            "runtime": given.runtime or "native",
+            "runtime": _runtime_for(given),
             "workers": given.workers or self.workers,
             "in_flight": given.in_flight or self.in_flight,
             "warmup_tasks": self.warmup_tasks,
@@ -196,6 +196,16 @@ class Definition(Record):
         """Tasks of the floor, in proportion to a smaller run, down to what still says something."""
         least = min(_LEAST_FLOOR_TASKS, self.floor_tasks)
         return max(least, in_proportion(self.floor_tasks, asked=asked, defined=defined))
+
+
+def _runtime_for(given: Asked) -> RuntimeName:
+    """The runtime asked for, native if none was; with handlers of one's own, never containers."""
+    runtime = given.runtime or "native"
+    if not given.handlers or runtime == "native":
+        return runtime
+    if runtime == "compose":
+        raise UsageError("handlers are for the native runtime: an image holds its own modules")
+    return "native"
 
 
 def in_proportion(tasks: int, *, asked: float, defined: float) -> int:

@@ -184,10 +184,12 @@ class FaultsDefinition(SteadyDefinition):
         """The definition with the caller's parameters in place. Raises UsageError."""
         given: FaultsAsked = self.read_asked(asked)
         fields = self.steady_fields(given)
+        if len(fields["workers"]) * len(fields["workloads"]) > 1:
+            raise UsageError("faults strike one load: one worker count and one workload, not more")
         plan = read_plan(given.faults or self.faults)
         plan.check(
-            load_s=min(one.tasks for one in fields["workloads"]) / fields["per_s"],
-            workers=min(fields["workers"]),
+            load_s=fields["workloads"][0].tasks / fields["per_s"],
+            workers=fields["workers"][0],
         )
         policy = given.run_twice or self.run_twice
         return FaultsSpec(**fields, faults=str(plan), run_twice=policy)

@@ -61,3 +61,9 @@ def test_a_plan_that_does_not_fit_is_refused_before_anything_is_started(
 
 def test_a_load_without_faults_can_be_asked_for() -> None:
     assert resolved(faults="none").faults == "none"
+
+
+@pytest.mark.parametrize("asked", [{"workers": "2,3"}, {"workers": [1, 2]}])
+def test_faults_strike_one_load_only(asked: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="one worker count"):
+        resolve(load_definition("faults"), asked)
