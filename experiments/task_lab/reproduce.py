@@ -11,11 +11,10 @@ from task_lab.check.verdict import Verdict
 from task_lab.comparable import different_parameters, flat
 from task_lab.errors import UsageError
 from task_lab.spec import load_definition, resolve
-from task_lab.store import RunFolder
+from task_lab.store import DEFINITION, RunFolder
 
 # Its values stand in what was resolved, whether or not a caller had asked for them.
 _PINNED = ("seed", "runtime")
-_DEFINITION = "definition.toml"
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def _definition_of(folder: RunFolder, experiment: str) -> str:
     try:
         load_definition(experiment)
     except UsageError:
-        copy = folder / _DEFINITION
+        copy = folder / DEFINITION
         if not copy.is_file():
             raise
         return str(copy)

@@ -46,6 +46,7 @@ from task_lab.progress import tell
 from task_lab.runtime.selection import runtime_for
 from task_lab.spec import Spec, definition_path, load_definition, read_spec, resolve
 from task_lab.store import (
+    DEFINITION,
     PROJECT,
     RESULTS,
     TRACE,
@@ -103,7 +104,7 @@ def new_run(name: str, params: dict[str, Any], *, results: Path = RESULTS) -> Ru
         },
         results=results,
     )
-    write_atomically(folder / "definition.toml", path.read_text("utf-8"))
+    write_atomically(folder / DEFINITION, path.read_text("utf-8"))
     if trace:
         write_atomically(folder / TRACE, trace.read_text("utf-8"))
     return folder
@@ -121,14 +122,14 @@ def _trace_of(spec: Spec) -> Path | None:
 
 def _check_unused(folder: RunFolder, name: str, params: dict[str, Any]) -> None:
     run = folder.run()
-    kept, definition = folder.run()["params"]["resolved"], load_definition(name)
+    kept, definition = run["params"]["resolved"], load_definition(name)
     if kept["kind"] != definition.kind:
         raise UsageError(f"{folder.path} belongs to {run['experiment']!r}, not to {name!r}")
     if folder.events():
         raise UsageError(f"{folder.path} already holds a run")
     # A notebook repeats the defaults of its own experiment; a definition of the caller's own has
     # others, and what it resolved to stands in the folder.
-    if definition.name != run["experiment"]:
+    if (folder / DEFINITION).read_text("utf-8") != definition_path(name).read_text("utf-8"):
         return
     if resolve(definition, params).model_dump(mode="json") != kept:
         raise UsageError(f"{folder.path} was made for other parameters: {run['params']['asked']}")

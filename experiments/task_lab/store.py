@@ -20,6 +20,8 @@ from task_lab.schema import SCHEMA, upgraded_run
 
 PROJECT = Path(__file__).resolve().parents[2]
 RESULTS = PROJECT / "results"
+# The run's own copy of its definition.
+DEFINITION = "definition.toml"
 # The run's own copy of a trace that its load replays.
 TRACE = "trace.csv"
 

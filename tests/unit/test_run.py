@@ -11,6 +11,7 @@ from task_lab.check.evidence import NeverCollected
 from task_lab.check.judge import check_run
 from task_lab.errors import UsageError
 from task_lab.run import new_run, open_experiment
+from task_lab.spec import definition_path
 from task_lab.store import RunFolder
 
 
@@ -43,6 +44,18 @@ def test_a_prepared_folder_is_refused_for_anything_else(
     folder = new_run("throughput", {"tasks": 50}, results=tmp_path)
     with pytest.raises(UsageError, match=problem):
         open_experiment(name, run_folder=folder.path, **params)
+
+
+@pytest.mark.parametrize("name", ["throughput", "mine"])
+def test_a_definition_of_ones_own_is_taken_as_it_was_resolved(tmp_path: Path, name: str) -> None:
+    """Whatever the notebook's own defaults are, and also where it kept the experiment's name."""
+    text = definition_path("throughput").read_text("utf-8")
+    text = text.replace('name = "throughput"', f'name = "{name}"')
+    (tmp_path / "mine.toml").write_text(text.replace("tasks = 2000 ", "tasks = 30 "), "utf-8")
+    folder = new_run(str(tmp_path / "mine.toml"), {}, results=tmp_path)
+    exp = open_experiment("throughput", run_folder=folder.path, tasks=2000, workers="1,3", seed=1)
+    assert exp.spec.workloads[0].tasks == 30
+    exp.close()
 
 
 def test_a_folder_that_holds_a_run_is_never_run_into_again(tmp_path: Path) -> None:
