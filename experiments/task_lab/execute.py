@@ -7,11 +7,12 @@ with a verdict here, and never with PASS unless every required output is there.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from task_lab.check.judge import check_run, judge_run
 from task_lab.check.verdict import EXIT_CODES, Verdict
-from task_lab.errors import InvalidRun, LabError
+from task_lab.errors import LabError
 from task_lab.measure import time_limit_s
 from task_lab.notebook import execute, missing_outputs
 from task_lab.report.index import rebuild_index
@@ -77,9 +78,11 @@ def _rebuild_index(folder: RunFolder) -> None:
 
 
 def _verdict_of(error: LabError) -> Verdict:
-    if error.exit_code == EXIT_CODES[Verdict.INTERRUPTED]:
-        return Verdict.INTERRUPTED
-    return Verdict.INVALID if isinstance(error, InvalidRun) else Verdict.UNKNOWN
+    """By the exit code: a cell's failure carries that of the error which the cell raised."""
+    for verdict in (Verdict.INTERRUPTED, Verdict.INVALID):
+        if error.exit_code == EXIT_CODES[verdict]:
+            return verdict
+    return Verdict.UNKNOWN
 
 
 def _end_early(folder: RunFolder, verdict: Verdict, reason: str) -> None:
@@ -88,3 +91,6 @@ def _end_early(folder: RunFolder, verdict: Verdict, reason: str) -> None:
     ended = "interrupted" if verdict is Verdict.INTERRUPTED else "crashed"
     ended_at = run["ended_at"] or utc_text()
     folder.update_run(verdict=verdict, ended=ended, ended_at=ended_at, reason=reason)
+    # What there is can be read by people as well; what cannot be drawn spoils nothing.
+    with suppress(LabError):
+        render_html(folder.path)

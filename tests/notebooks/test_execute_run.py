@@ -52,10 +52,16 @@ def write_notebook(folder: Path, *sources: str) -> None:
         (["import sys; sys.exit(0)"], EndedEarly, "INVALID", 4),
         (["%nosuchmagic", "exp.check()"], CellFailed, "UNKNOWN", 70),
         (["1 / 0"], CellFailed, "UNKNOWN", 70),
+        (
+            ["from task_lab.errors import InvalidRun", "raise InvalidRun('a replica is missing')"],
+            CellFailed,
+            "INVALID",
+            4,
+        ),
         (["raise KeyboardInterrupt"], CellFailed, "INTERRUPTED", 130),
         (["import os; os._exit(1)"], KernelDied, "UNKNOWN", 2),
     ],
-    ids=["A11 exit", "A9 magic", "error", "interrupt", "A7 kernel death"],
+    ids=["A11 exit", "A9 magic", "error", "invalid", "interrupt", "A7 kernel death"],
 )
 def test_a7_a9_a11_a_notebook_that_ends_early_is_never_green(
     run: RunFolder,
@@ -73,6 +79,9 @@ def test_a7_a9_a11_a_notebook_that_ends_early_is_never_green(
     assert found["verdict"] == verdict
     assert found["ended"] == ("interrupted" if verdict == "INTERRUPTED" else "crashed")
     assert found["reason"]
+    page = (run.path / "report.html").read_text("utf-8")
+    assert f"{verdict}</span>" in page
+    assert "PASS</span>" not in page
 
 
 OFFER = """
@@ -105,7 +114,7 @@ def test_a7_a_cell_over_its_time_stops_the_load_and_leaves_its_history(
     assert (run.run()["verdict"], run.run()["ended"]) == ("UNKNOWN", "crashed")
     sent = list(read_history(run / "history.jsonl"))
     assert len(sent) > 500
-    assert not (run / "report.html").exists()
+    assert "UNKNOWN</span>" in (run / "report.html").read_text("utf-8")
 
 
 def test_an_end_after_the_verdict_takes_the_verdict_back(run: RunFolder, tmp_path: Path) -> None:
