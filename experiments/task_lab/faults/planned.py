@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from types import MappingProxyType
@@ -149,10 +149,6 @@ class FaultPlan:
                         f"{other} overlaps {one}, which holds {target} until "
                         f"{seconds(one.held_until_s)} s, its heal included"
                     )
-
-    def document(self, load_s: float) -> dict[str, Any]:
-        """JSON-ready: the text, and each single fault."""
-        return {"text": str(self), "strikes": [asdict(one) for one in self.strikes(load_s)]}
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.faults)) or NOTHING

@@ -113,13 +113,6 @@ def test_no_faults_can_be_asked_for_in_so_many_words() -> None:
     assert str(read_plan("none")) == "none"
 
 
-def test_the_document_is_json_and_holds_every_single_fault() -> None:
-    document = read_plan("kill api at 1 every 10").document(20)
-    assert json.loads(json.dumps(document)) == document
-    assert document["text"] == "kill api at 1 every 10"
-    assert [one["at_s"] for one in document["strikes"]] == [1, 11]
-
-
 @pytest.mark.parametrize(
     ("text", "told"),
     [
