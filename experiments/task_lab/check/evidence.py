@@ -36,7 +36,8 @@ class InstanceCount:
         return self.last - self.first
 
 
-@dataclass(frozen=True)
+# Compared by identity: what was found in one is remembered, and frames are never equal as a whole.
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """A finished run.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -38,6 +39,8 @@ class Submissions:
     duplicated: int
 
 
+# Half of the checks ask, and of half a million tasks the answer takes seconds.
+@lru_cache(maxsize=2)
 def class_submissions(evidence: Evidence) -> Submissions:
     """Compare the client's history with the ledger.
 
