@@ -16,8 +16,9 @@ from task_lab.doctor import examine
 from task_lab.execute import execute_run
 from task_lab.notebook import missing_outputs
 from task_lab.run import new_run, open_experiment
-from task_lab.spec import definition_path
 from task_lab.store import RunFolder
+
+from .definitions import shortened
 
 pytestmark = [
     pytest.mark.timeout(240),
@@ -35,16 +36,6 @@ CHANGES = {
 }
 
 
-def short_definition(folder: Path) -> Path:
-    text = definition_path("retries_and_dlq").read_text("utf-8")
-    for old, new in CHANGES.items():
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    path = folder / "short.toml"
-    path.write_text(text, "utf-8")
-    return path
-
-
 def red_checks(run: RunFolder) -> dict[str, str]:
     """The checks that did not pass, but for those that a busy machine may turn red."""
     checks = run.read_json("checks.json")["checks"]
@@ -58,7 +49,7 @@ def red_checks(run: RunFolder) -> dict[str, str]:
 @pytest.mark.slow
 def test_every_retry_and_every_dead_letter_comes_as_foretold(tmp_path: Path) -> None:
     asked = {"tasks": TASKS, "per_s": 60.0, "good": 0.5, "flaky": 0.25, "poison": 0.25}
-    run = new_run(str(short_definition(tmp_path)), asked, results=tmp_path)
+    run = new_run(shortened("retries_and_dlq", tmp_path, CHANGES), asked, results=tmp_path)
     verdict = execute_run(run, asked)
 
     checks = {one["name"]: one for one in run.read_json("checks.json")["checks"]}
@@ -103,7 +94,9 @@ def test_c16_a_broker_that_restarts_between_attempts_changes_no_count_and_no_wai
 ) -> None:
     """The broker forgets how often it delivered; attempts and waits are the ledger's own."""
     asked: dict[str, Any] = {"tasks": 90, "per_s": 45.0, "good": 0.2, "flaky": 0.4, "poison": 0.4}
-    exp = open_experiment(str(short_definition(tmp_path)), results=tmp_path, **asked)
+    exp = open_experiment(
+        shortened("retries_and_dlq", tmp_path, CHANGES), results=tmp_path, **asked
+    )
     run = RunFolder(exp.folder)
     exp.up()
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from task_lab.check.verdict import Verdict
 from task_lab.doctor import examine
 from task_lab.execute import execute_run
 from task_lab.notebook import missing_outputs
 from task_lab.run import new_run
-from task_lab.spec import definition_path
 from task_lab.store import RunFolder
+
+from .definitions import shortened
 
 pytestmark = [
     pytest.mark.slow,
@@ -36,21 +35,11 @@ CHANGES = {
 }
 
 
-def short_definition(folder: Path) -> Path:
-    text = definition_path("saturation").read_text("utf-8")
-    for old, new in CHANGES.items():
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    path = folder / "short.toml"
-    path.write_text(text, "utf-8")
-    return path
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = tmp_path_factory.mktemp("saturation")
     asked = {"probe_s": 3.0, "step_s": 5.0, "fractions": "0.2,3.0", "arrivals": "constant"}
-    made = new_run(str(short_definition(folder)), asked, results=folder)
+    made = new_run(shortened("saturation", folder, CHANGES), asked, results=folder)
     execute_run(made, asked)
     return made
 
