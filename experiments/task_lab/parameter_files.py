@@ -26,6 +26,8 @@ _BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 # No leading zeros, underscores or sexagesimals: readers differ about what they are.
 _INT = re.compile(r"[-+]?(?:0|[1-9]\d*)")
 _FLOAT = re.compile(r"[-+]?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?")
+# No parameter is nested deeper; the parser takes seconds over thousands of levels.
+_DEEPEST = 20
 
 
 class ParameterFileUnreadable(UsageError):
@@ -95,9 +97,14 @@ def _read_toml(text: str, _: Mapping[str, Any]) -> object:
 
 
 def _read_yaml(text: str, kinds: Mapping[str, Any]) -> object:
+    depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
             raise ValueError(f"aliases and tags have no place here{event.start_mark}")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ValueError(f"more than {_DEEPEST} levels deep{event.start_mark}")
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     if root is None:
         return {}

@@ -130,7 +130,7 @@ def test_a4_a_bare_word_of_yaml_means_what_the_declared_type_says(
         ("p.yaml", "tasks: 1\n---\ntasks: 2", "document"),
         ("p.yaml", "tasks: [", "expected"),
         ("p.yaml", "- tasks", "names and their values"),
-        ("p.yaml", "tasks: " + "[" * 5_000, ""),
+        ("p.yaml", "tasks: " + "[" * 5_000, "levels deep"),
         ("p.json", "5", "names and their values"),
         ("p.json", "{", "Expecting"),
         ("p.toml", "tasks", "Expected"),
