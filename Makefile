@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.bench-ready
+# Hundreds of short processes: their modules are compiled once, whatever the caller's shell says.
+unexport PYTHONDONTWRITEBYTECODE
 # JupyterLab refuses to run as root unless it is told.
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
