@@ -35,9 +35,10 @@ def seconds(value: float | None) -> str:
         return NOTHING
     if abs(value) < 0.001:
         return f"{value * 1e6:.0f} µs"
-    if abs(value) < 1:
+    # What rounds to a thousand is one of the next unit.
+    if abs(value) < 0.9995:
         return f"{value * 1e3:.3g} ms"
-    return f"{value:,.3g} s" if abs(value) < 1000 else f"{value:,.0f} s"
+    return f"{value:,.3g} s" if abs(value) < 999.5 else f"{value:,.0f} s"
 
 
 def count(value: int | None) -> str:

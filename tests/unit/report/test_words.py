@@ -16,6 +16,8 @@ def test_rates_are_printed_to_what_they_carry(value: float | None, text: str) ->
         (0.00031, "310 µs"),
         (0.0123, "12.3 ms"),
         (1.84, "1.84 s"),
+        (0.99951, "1 s"),
+        (999.7, "1,000 s"),
         (1234.0, "1,234 s"),
         (-0.2, "-200 ms"),
         (None, "n/a"),
