@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from task_lab.collect.accounts import accounts_of
 from task_lab.collect.resources import ResourceSampler, group_use, machine_use
 from task_lab.errors import RuntimeUnavailable
 from task_lab.report.resources import cores_by_family, samples_from, sampling
@@ -103,13 +105,34 @@ def test_a_busy_process_is_told_from_a_sleeping_one_and_from_one_that_ended(
 
 def test_a_child_counts_while_it_works_and_after_it_has_ended() -> None:
     with running(PARENT) as parent:
-        before = group_use([parent.pid])
+        before = group_use(accounts_of([parent.pid]))
         assert parent.stdout is not None
         parent.stdout.readline()
-        after = group_use([parent.pid])
+        after = group_use(accounts_of([parent.pid]))
     assert before is not None
     assert after is not None
     assert after["cpu_s"] - before["cpu_s"] >= 0.25
+
+
+def test_what_an_ended_part_has_used_is_not_work_of_the_lab_that_started_it(tmp_path: Path) -> None:
+    path, written = tmp_path / "resources.jsonl", tmp_path / "written"
+    work = (
+        f"import os\nfile = open({str(written)!r}, 'wb')\n"
+        "for _ in range(8):\n    file.write(bytes(2**20))\n    os.fsync(file.fileno())\n" + BUSY
+    )
+    with running(work) as child:
+        groups = {"child": [child.pid], "lab": [os.getpid()]}
+        wait_until(lambda: sum(psutil.Process(child.pid).cpu_times()[:2]) > 1.5)
+        with ResourceSampler(path, lambda: groups, every_s=0.1):
+            wait_for_lines(path, 3)
+            child.kill()
+            child.wait()
+            wait_for_lines(path, 3)
+    lab = [line["groups"]["lab"] for line in lines_of(path)]
+    used_s = [after["cpu_s"] - before["cpu_s"] for before, after in pairwise(lab)]
+    assert -0.05 < min(used_s) <= max(used_s) < 1
+    sent = [after["written_bytes"] - before["written_bytes"] for before, after in pairwise(lab)]
+    assert max(sent) < 4 * 2**20
 
 
 def test_what_all_others_have_started_is_not_counted_with_who_started_them(
@@ -223,7 +246,7 @@ def test_c10_a_file_that_was_read_is_no_memory_of_its_reader(tmp_path: Path) -> 
     held = []
     for name in ("small", "big"):
         with running(READER, str(tmp_path / name)) as reader:
-            use = group_use([reader.pid])
+            use = group_use(accounts_of([reader.pid]))
             assert use is not None
             held.append(use["private_bytes"] + use["shared_bytes"])
     assert abs(held[1] - held[0]) < FILE_BYTES / 20
@@ -233,7 +256,7 @@ def test_shared_memory_of_a_server_counts_once(servers: NativeServers) -> None:
     assert servers.postgres is not None
     root = psutil.Process(servers.postgres.pid)
     family = [root, *root.children(recursive=True)]
-    use = group_use([process.pid for process in family])
+    use = group_use(accounts_of([process.pid for process in family]))
     proportional = sum(process.memory_full_info().pss for process in family)
     assert use is not None
     counted = use["private_bytes"] + use["shared_bytes"]

@@ -21,6 +21,7 @@ import msgspec
 import psutil
 
 from task_lab.collect import proc
+from task_lab.collect.accounts import Account, Accounts, Legacies, accounts_of
 from task_lab.errors import LabError
 from task_lab.runtime.base import Runtime
 
@@ -121,17 +122,34 @@ class _Look:
         self._is_stale = False
         self._asked_at = self._scanned_at = -float("inf")
         self._ask_takes_s = float("inf")
+        self._legacies = Legacies()
 
     def groups(self) -> dict[str, dict[str, Any]]:
         """The use of each group that has a process."""
         has_scanned = self._refresh()
-        uses = {
-            group: group_use(pids, with_switches=has_scanned)
-            for group, pids in self._members.items()
-            if pids
-        }
+        accounts: dict[str, dict[int, Account]] = {}
+        uses = {}
+        for group, pids in self._members.items():
+            if pids:
+                accounts[group] = accounts_of(pids)
+                uses[group] = group_use(accounts[group], with_switches=has_scanned)
+        self._legacies.note(accounts)
         self._is_stale = None in uses.values()
-        return {group: {"roots": self._roots[group], **use} for group, use in uses.items() if use}
+        return {
+            group: {"roots": self._roots[group], **self._own(group, use)}
+            for group, use in uses.items()
+            if use
+        }
+
+    def _own(self, group: str, use: dict[str, Any]) -> dict[str, Any]:
+        """Without what others' processes have left it."""
+        legacy = self._legacies.of(group)
+        return {
+            **use,
+            "cpu_s": round(use["cpu_s"] - legacy.cpu_s, 2),
+            "read_bytes": use["read_bytes"] and use["read_bytes"] - legacy.read_bytes,
+            "written_bytes": use["written_bytes"] and use["written_bytes"] - legacy.written_bytes,
+        }
 
     def _refresh(self) -> bool:
         """Bring the members up to date; True where all processes were looked through for that."""
@@ -152,30 +170,29 @@ class _Look:
         return True
 
 
-def group_use(pids: Sequence[int], *, with_switches: bool = True) -> dict[str, Any] | None:
+def group_use(accounts: Accounts, *, with_switches: bool = True) -> dict[str, Any] | None:
     """What these processes use together; None when all are gone.
 
-    cpu_s: with the time of their children that have ended. private_bytes: the sum; shared_bytes:
-    the largest, as the shared pages of one part are largely the same; rss_bytes: the sum, which
-    counts those many times. switches: of main threads. None where the kernel does not tell, and
-    for switches that were not asked for.
+    cpu_s and bytes: with those of their children that have ended. private_bytes: the sum;
+    shared_bytes: the largest, as the shared pages of one part are largely the same; rss_bytes: the
+    sum, which counts those many times. switches: of main threads. None where the kernel does not
+    tell, and for switches that were not asked for.
     """
-    stats = {pid: stat for pid in pids if (stat := proc.read_stat(pid))}
-    living = [pid for pid, stat in stats.items() if not stat.is_zombie]
+    living = [pid for pid, account in accounts.items() if not account.stat.is_zombie]
     if not living:
         return None
     # One may end between two reads: it has no memory and no descriptors any more.
     memory = [found for pid in living if (found := proc.read_memory(pid))]
-    transfers = [proc.read_transfer(pid) for pid in living]
+    transfers = [account.transfer for account in accounts.values()]
     switches = [proc.read_switches(pid) for pid in living] if with_switches else [None]
     return {
         "processes": len(living),
-        "cpu_s": round(sum(stat.cpu_s for stat in stats.values()), 2),
+        "cpu_s": round(sum(account.stat.cpu_s for account in accounts.values()), 2),
         "rss_bytes": sum(one.rss_bytes for one in memory),
         "private_bytes": sum(one.rss_bytes - one.shared_bytes for one in memory),
         "shared_bytes": max((one.shared_bytes for one in memory), default=0),
         "fds": _sum([proc.count_descriptors(pid) for pid in living]),
-        "threads": sum(stats[pid].threads for pid in living),
+        "threads": sum(accounts[pid].stat.threads for pid in living),
         "read_bytes": _sum([one and one.read_bytes for one in transfers]),
         "written_bytes": _sum([one and one.written_bytes for one in transfers]),
         "voluntary_switches": _sum([one and one.voluntary for one in switches]),
