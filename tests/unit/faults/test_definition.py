@@ -48,7 +48,7 @@ def test_tables_and_text_are_the_same_plan(tmp_path: Path) -> None:
     [
         ({"faults": "kil worker-1 at 8"}, "did you mean 'kill'"),
         ({"faults": "kill worker-3 at 8"}, "no worker-3 runs here"),
-        ({"tasks": 2_000}, "after the load of 10 s"),
+        ({"tasks": 600}, "after the load of 10 s"),
         ({"run_twice": "maybe"}, "run_twice"),
     ],
 )
