@@ -312,6 +312,7 @@ def test_a_setting_the_platform_refuses_is_told_in_its_words(
     assert instances_of_this_process() == before
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_a_lab_killed_with_its_stack_up(tmp_path: Path, servers: object) -> None:
     lab = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],

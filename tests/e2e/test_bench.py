@@ -12,6 +12,8 @@ from task_lab.doctor import examine
 from task_lab.store import RunFolder
 
 pytestmark = [
+    # `make test-bench` runs it, whatever the mark.
+    pytest.mark.slow,
     pytest.mark.timeout(120),
     pytest.mark.skipif(not all(f.is_met for f in examine()), reason="see `task-lab doctor`"),
 ]

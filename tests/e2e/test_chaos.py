@@ -21,22 +21,29 @@ from task_lab.store import RunFolder
 pytestmark = pytest.mark.timeout(240)
 
 SCHEDULES = [
-    Schedule(
-        1_000_001,
-        (
-            Fault(Kind.QUEUE_PURGED, BROKER, 0.3, 4.0),
-            Fault(Kind.KILL, "worker-1", 1.5, 1.0),
-            Fault(Kind.KILL, "api-2", 2.5, 0.5),
+    pytest.param(
+        Schedule(
+            1_000_001,
+            (
+                Fault(Kind.QUEUE_PURGED, BROKER, 0.3, 4.0),
+                Fault(Kind.KILL, "worker-1", 1.5, 1.0),
+                Fault(Kind.KILL, "api-2", 2.5, 0.5),
+            ),
         ),
+        marks=pytest.mark.slow,
+        id="purge, kill, kill",
     ),
-    Schedule(
-        1_000_002,
-        (
-            Fault(Kind.DRAIN, "relay", 0.5, 3.0),
-            Fault(Kind.DATABASE_CRASH, DATABASE, 1.5, 1.0),
-            # For longer than its leases, so that it wakes up as the owner of nothing.
-            Fault(Kind.FREEZE, "worker-2", 2.5, 3.0),
+    pytest.param(
+        Schedule(
+            1_000_002,
+            (
+                Fault(Kind.DRAIN, "relay", 0.5, 3.0),
+                Fault(Kind.DATABASE_CRASH, DATABASE, 1.5, 1.0),
+                # For longer than its leases, so that it wakes up as the owner of nothing.
+                Fault(Kind.FREEZE, "worker-2", 2.5, 3.0),
+            ),
         ),
+        id="drain, crash, freeze",
     ),
 ]
 
@@ -52,7 +59,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChaosPlatform
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("plan", SCHEDULES, ids=lambda plan: "+".join(f.kind for f in plan.faults))
+@pytest.mark.parametrize("plan", SCHEDULES)
 async def test_no_task_is_lost_or_done_twice_whatever_strikes(
     plan: Schedule, platform: ChaosPlatform, tmp_path: Path
 ) -> None:

@@ -7,8 +7,11 @@ from time import monotonic
 
 import aiormq
 import httpx
+import pytest
 
 from .conftest import Platform
+
+pytestmark = pytest.mark.slow
 
 
 async def test_killing_a_worker_loses_nothing(platform: Platform) -> None:

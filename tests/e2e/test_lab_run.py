@@ -119,6 +119,7 @@ class Lab:
         return self.process.returncode, json.loads(output.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a7_a_killed_kernel_leaves_an_unknown_run_its_history_and_nothing_else(
     tmp_path: Path,
 ) -> None:

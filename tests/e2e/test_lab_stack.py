@@ -101,6 +101,7 @@ def test_a_stack_runs_handlers_of_ones_own(tmp_path: Path, monkeypatch: pytest.M
         stack.down(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_stack_with_handlers_that_are_not_there_does_not_come_up(tmp_path: Path) -> None:
     settings = {"TASK_PLATFORM_HANDLERS": "no_such_shop"}
     with pytest.raises(StackFailed, match="cannot import handlers from no_such_shop") as failed:

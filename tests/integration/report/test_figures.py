@@ -35,7 +35,14 @@ def test_a14_drawing_twice_gives_the_same_bytes(reported: Path) -> None:
     assert after == before
 
 
-@pytest.mark.parametrize("backend", ["agg", "module://matplotlib_inline.backend_inline", None])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param("agg", marks=pytest.mark.slow),
+        "module://matplotlib_inline.backend_inline",
+        pytest.param(None, marks=pytest.mark.slow),
+    ],
+)
 def test_a15_figures_are_saved_whatever_the_backend_and_without_a_display(
     tmp_path: Path, backend: str | None
 ) -> None:
