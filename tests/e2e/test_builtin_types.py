@@ -12,6 +12,7 @@ from task_lab.doctor import examine
 from task_lab.runtime.native import NativeRuntime
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(120),
     pytest.mark.skipif(not all(f.is_met for f in examine()), reason="see `task-lab doctor`"),
 ]

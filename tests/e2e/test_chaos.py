@@ -18,7 +18,7 @@ from task_lab.errors import MissingPrograms
 from task_lab.faults.plan import BROKER, DATABASE, Fault, Kind, Schedule
 from task_lab.store import RunFolder
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 SCHEDULES = [
     pytest.param(
@@ -30,7 +30,6 @@ SCHEDULES = [
                 Fault(Kind.KILL, "api-2", 2.5, 0.5),
             ),
         ),
-        marks=pytest.mark.slow,
         id="purge, kill, kill",
     ),
     pytest.param(

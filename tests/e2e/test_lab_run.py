@@ -19,6 +19,8 @@ from task_lab.load.processes import GeneratorDied
 from task_lab.run import open_experiment
 from task_lab.store import RunFolder
 
+from .definitions import shortened
+
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(not all(f.is_met for f in examine()), reason="see `task-lab doctor`"),
@@ -67,6 +69,7 @@ def test_a_run_reads_as_its_steps_and_passes_its_checks(tmp_path: Path) -> None:
     assert any(json.loads(sample)["ready"] is not None for sample in samples)
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_stops_the_stack_and_leaves_the_run_unknown(tmp_path: Path) -> None:
     before = psutil.Process().children(recursive=True)
     exp = open_experiment("throughput", results=tmp_path, tasks=10, rounds=1, workers=1)
@@ -85,11 +88,12 @@ class Lab:
     """`task-lab run throughput`, as a user starts it."""
 
     def __init__(self, results: Path) -> None:
+        definition = shortened("throughput", results, {"floor_tasks = 20000": "floor_tasks = 400"})
         options = ["--tasks", "2000", "--rounds", "3", "--workers", "1", "--workloads", "sum"]
         self._results = results
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-P", "-m", "task_lab.cli", "run", "throughput", "--json"),
+                *(sys.executable, "-P", "-m", "task_lab.cli", "run", definition, "--json"),
                 *(*options, "--results", str(results)),
             ],
             stdout=subprocess.PIPE,

@@ -49,6 +49,7 @@ def test_a_stack_stays_until_it_is_taken_down(tmp_path: Path) -> None:
     assert alive == []
 
 
+@pytest.mark.slow
 def test_a_stack_starts_again_what_dies_and_says_how_often(
     tmp_path: Path,
 ) -> None:

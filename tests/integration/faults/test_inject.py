@@ -110,7 +110,7 @@ def works(runtime: NativeRuntime) -> None:
         ("kill relay at 0 for 0.2", {"process": "relay", "state": "ended"}),
         ("kill api at 0 for 0.2", {"process": "api", "state": "ended"}),
         ("freeze worker-1 at 0 for 0.2", {"process": "worker-1", "state": "frozen"}),
-        ("broker_restart at 0", {"connection": "refused"}),
+        pytest.param("broker_restart at 0", {"connection": "refused"}, marks=pytest.mark.slow),
         ("database_restart at 0", {"connection": "refused"}),
         ("database_crash at 0", {"connection": "refused"}),
         ("network_cut broker at 0 for 0.2", {"connection": "silent"}),
