@@ -114,19 +114,40 @@ def test_a_child_counts_while_it_works_and_after_it_has_ended() -> None:
     assert after["cpu_s"] - before["cpu_s"] >= 0.25
 
 
-def test_what_an_ended_part_has_used_is_not_work_of_the_lab_that_started_it(tmp_path: Path) -> None:
-    path, written = tmp_path / "resources.jsonl", tmp_path / "written"
-    work = (
-        f"import os\nfile = open({str(written)!r}, 'wb')\n"
-        "for _ in range(8):\n    file.write(bytes(2**20))\n    os.fsync(file.fileno())\n" + BUSY
-    )
-    with running(work) as child:
-        groups = {"child": [child.pid], "lab": [os.getpid()]}
-        wait_until(lambda: sum(psutil.Process(child.pid).cpu_times()[:2]) > 1.5)
+WORK = (
+    """
+import os, sys
+with open(sys.argv[1], "wb") as file:
+    for _ in range(8):
+        file.write(bytes(2**20))
+        os.fsync(file.fileno())
+"""
+    + BUSY
+)
+# As a server with the shell that started it, which ends with it.
+IN_A_SHELL = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[2], sys.argv[1]], stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+@pytest.mark.parametrize("is_in_a_shell", [False, True])
+def test_what_an_ended_part_has_used_is_not_work_of_the_lab_that_started_it(
+    tmp_path: Path, is_in_a_shell: bool
+) -> None:
+    path = tmp_path / "resources.jsonl"
+    program = IN_A_SHELL if is_in_a_shell else WORK
+    with running(program, str(tmp_path / "written"), WORK) as part:
+        family = [psutil.Process(part.pid), *psutil.Process(part.pid).children()]
+        groups = {"part": [part.pid], "lab": [os.getpid()]}
+        wait_until(lambda: sum(family[-1].cpu_times()[:2]) > 1.5)
         with ResourceSampler(path, lambda: groups, every_s=0.1):
             wait_for_lines(path, 3)
-            child.kill()
-            child.wait()
+            family[-1].kill()
+            part.wait()
             wait_for_lines(path, 3)
     lab = [line["groups"]["lab"] for line in lines_of(path)]
     used_s = [after["cpu_s"] - before["cpu_s"] for before, after in pairwise(lab)]

@@ -50,26 +50,38 @@ class Legacies:
 
     def __init__(self) -> None:
         self._group_of: dict[int, str] = {}
-        self._children_of_others: dict[int, Account] = {}
+        self._known: dict[int, Account] = {}
         self._found: dict[str, Legacy] = {}
 
     def note(self, groups: Mapping[str, Accounts]) -> None:
         """Take in a sample, right after it was read and with the heirs read last."""
+        self._group_of |= {pid: group for group, accounts in groups.items() for pid in accounts}
         seen = {pid: account for accounts in groups.values() for pid, account in accounts.items()}
-        group_of = {pid: group for group, accounts in groups.items() for pid in accounts}
-        kept = {pid: self._group_of[pid] for pid in self._children_of_others}
-        self._group_of = {**kept, **group_of}
-        children = {**self._children_of_others, **seen}
-        self._children_of_others = {}
-        for pid, account in children.items():
-            heir = self._group_of.get(account.stat.parent)
-            if heir is None or heir == self._group_of[pid]:
-                continue
-            if proc.read_stat(pid):
-                self._children_of_others[pid] = account
-            else:
-                self._found.setdefault(heir, Legacy()).add(account)
+        self._known |= seen
+        gone = {
+            pid
+            for pid in self._known
+            if (pid not in seen or self._is_of_others(pid)) and not proc.read_stat(pid)
+        }
+        for pid in gone:
+            heir = self._group_of.get(self._first_living_ancestor(pid, gone))
+            if heir and heir != self._group_of[pid]:
+                self._found.setdefault(heir, Legacy()).add(self._known[pid])
+        for pid in gone:
+            del self._known[pid], self._group_of[pid]
 
     def of(self, group: str) -> Legacy:
         """Nothing for a group that has inherited nothing."""
         return self._found.get(group, Legacy())
+
+    def _is_of_others(self, pid: int) -> bool:
+        """Whether its parent belongs to another group."""
+        parent_group = self._group_of.get(self._known[pid].stat.parent)
+        return parent_group is not None and parent_group != self._group_of[pid]
+
+    def _first_living_ancestor(self, pid: int, gone: set[int]) -> int:
+        """Whole families end between two samples: servers with the shells that started them."""
+        parent = self._known[pid].stat.parent
+        while parent in gone:
+            parent = self._known[parent].stat.parent
+        return parent
