@@ -84,6 +84,7 @@ def test_a_stack_that_cannot_come_up_says_why_and_is_gone(tmp_path: Path) -> Non
     assert set(psutil.Process().children(recursive=True)) <= before
 
 
+@pytest.mark.slow
 def test_a_stack_runs_handlers_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "shop.py").write_text(
