@@ -261,9 +261,10 @@ def test_an_export_unpacks_to_a_run_whose_sums_agree(
     assert (code, out) == (0, f"{tmp_path / A}.tar.gz\n")
     with tarfile.open(f"{A}.tar.gz") as archive:
         members = archive.getmembers()
-        archive.extractall("again", filter="data")
     assert {(m.mtime, m.uid, m.gid, m.uname, m.mode) for m in members} == {(0, 0, 0, "", 0o644)}
     assert [m.name for m in members] == sorted(m.name for m in members)
+    (tmp_path / "again").mkdir()
+    subprocess.run(["tar", "-xf", f"{A}.tar.gz", "-C", "again"], check=True)
     again = tmp_path / "again" / "throughput" / A
     subprocess.run(
         ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=again, check=True
