@@ -63,9 +63,9 @@ test-setup: setup
 	@bash experiments/install_chromium.sh
 
 # In the order of the folders: the long files, which have few tests, come first, so that none is left
-# to run alone at the end. Three at a time on two cores: they wait as much as they work.
+# to run alone at the end.
 test: test-setup
-	$(BIN)/pytest -m "not slow and not compose" --numprocesses 3 --dist loadfile \
+	$(BIN)/pytest -m "not slow and not compose" --numprocesses 2 --dist loadfile \
 		--no-loadscope-reorder $(ARGS)
 
 test-slow: setup
