@@ -1,4 +1,4 @@
-"""Schedules of faults that every change must stand, under the mixed load; `make chaos` draws more.
+"""Schedules of faults that are kept, under the mixed load; `make chaos` draws more.
 
 Each is seen to bite, and the judge of histories then has nothing to object to.
 """

@@ -26,7 +26,6 @@ def settings(database_url: str, amqp_url: str) -> Settings:
     return Settings(database_url=database_url, amqp_url=amqp_url)
 
 
-@pytest.mark.slow
 async def test_the_sum_over_four_processes_is_exact_and_never_falls_obs01(
     servers: NativeServers, settings: Settings, pool: Pool, tmp_path: Path
 ) -> None:
