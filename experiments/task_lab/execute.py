@@ -91,6 +91,7 @@ def _end_early(folder: RunFolder, verdict: Verdict, reason: str) -> None:
     ended = "interrupted" if verdict is Verdict.INTERRUPTED else "crashed"
     ended_at = run["ended_at"] or utc_text()
     folder.update_run(verdict=verdict, ended=ended, ended_at=ended_at, reason=reason)
-    # What there is can be read by people as well; what cannot be drawn spoils nothing.
-    with suppress(LabError):
+    # What there is can be read by people as well; where it cannot (a full disk), the run still ends
+    # for its own reason.
+    with suppress(LabError, OSError):
         render_html(folder.path)
