@@ -65,7 +65,7 @@ test-setup: setup
 # In the order of the folders: the long files, which have few tests, come first, so that none is left
 # to run alone at the end.
 test: test-setup
-	$(BIN)/pytest -m "not slow and not compose" --numprocesses 2 --dist loadfile \
+	$(BIN)/pytest -m "not slow and not compose" --numprocesses 3 --dist loadfile \
 		--no-loadscope-reorder $(ARGS)
 
 test-slow: setup
