@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,12 @@ from task_platform.storage.migrate import migrate
 from task_platform.storage.pool import Pool, open_pool
 
 TEMPLATE = "template_task_platform"
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now lives to the end: the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,7 @@ async def _freeze_at_work(
         await asyncio.sleep(0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_killed_worker_costs_no_task(tmp_path: Path) -> None:
     experiment = open_experiment("throughput", results=tmp_path, **PARAMS)

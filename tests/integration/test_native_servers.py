@@ -208,7 +208,9 @@ def test_servers_that_were_not_asked_for_are_not_started(tmp_path: Path) -> None
             servers.start()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_nothing_is_left_of_a_killed_lab(tmp_path: Path, number: signal.Signals) -> None:
     lab = subprocess.Popen(
         [sys.executable, "-c", LAB, str(tmp_path)],

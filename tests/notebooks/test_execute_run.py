@@ -51,9 +51,9 @@ def write_notebook(folder: Path, *sources: str) -> None:
     [
         (["import sys; sys.exit(0)"], EndedEarly, "INVALID", 4),
         (["%nosuchmagic", "exp.check()"], CellFailed, "UNKNOWN", 70),
-        (["1 / 0"], CellFailed, "UNKNOWN", 70),
+        ([OPEN, "1 / 0"], CellFailed, "UNKNOWN", 70),
         (
-            ["from task_lab.errors import InvalidRun", "raise InvalidRun('a replica is missing')"],
+            ["from task_lab.errors import InvalidRun; raise InvalidRun('a replica is missing')"],
             CellFailed,
             "INVALID",
             4,
@@ -71,7 +71,7 @@ def test_a7_a9_a11_a_notebook_that_ends_early_is_never_green(
     verdict: str,
     exit_code: int,
 ) -> None:
-    write_notebook(tmp_path, OPEN, *cells)
+    write_notebook(tmp_path, *cells)
     with pytest.raises(error) as raised:
         execute_run(run, {"tasks": 50})
     assert raised.value.exit_code == exit_code

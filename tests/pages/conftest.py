@@ -8,11 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 from task_lab.report.index import rebuild_index
-from task_lab.report.plots import draw
-from task_lab.report.render import render_html
-from task_lab.report.summary import summarise
 
-from ..run_folders import FakeRun, write_run
+from ..reported_run import reported_run
 from .browser import Pages, chromium
 from .index_runs import several, write_all
 
@@ -44,9 +41,4 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a run with all its parts; tests only read it."""
-    folder = tmp_path_factory.mktemp("results") / "throughput" / "20260102T030405Z-0123456-abcd"
-    rates = {("sum", 1): 2900.0, ("sum", 3): 2700.0}
-    write_run(folder, FakeRun(rounds=2, tasks=60, drain_tasks=60, rates=rates))
-    summarise(folder)
-    draw(folder)
-    return render_html(folder)
+    return reported_run(tmp_path_factory) / "report.html"

@@ -60,7 +60,7 @@ def test_a_figure_says_what_it_is_and_stands_on_white_in_the_dark(
 ) -> None:
     page = pages.open(report, scheme="dark")
     figures = page.get_by_role("img")
-    assert figures.count() == 7
+    assert figures.count() == 10
     for figure in figures.all():
         assert (figure.get_attribute("alt") or "").startswith("Plot of ")
         assert figure.evaluate("e => e.complete && e.naturalWidth > 500")

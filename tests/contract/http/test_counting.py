@@ -16,7 +16,7 @@ from ...integration.platform.exposed import scraped
 from .wire import api_processes
 
 SUM = {"task_type": "sum", "payload": {"numbers": [1, 2]}}
-REQUESTS, SCRAPES = 1_000, 20
+REQUESTS, SCRAPES = 400, 20
 ACCEPTED = "api_tasks_accepted_total"
 
 

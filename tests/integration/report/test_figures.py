@@ -29,12 +29,6 @@ def test_every_expected_figure_is_there_and_is_a_picture(reported: Path) -> None
             assert picture.info.keys() <= {"dpi"}
 
 
-def test_a14_drawing_twice_gives_the_same_bytes(reported: Path) -> None:
-    before = {p.name: p.read_bytes() for p in (reported / "figures").iterdir()}
-    after = {p.name: p.read_bytes() for p in draw(reported)}
-    assert after == before
-
-
 @pytest.mark.parametrize(
     "backend",
     [

@@ -34,11 +34,11 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_reanalysed_twice_has_the_same_bytes(
+def test_a14_a_run_reanalysed_twice_has_the_same_bytes(
     analysed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = digest_of(analysed)
-    assert {"summary.json", "summary.md", "figures/rates.png"} <= set(before)
+    assert {"summary.json", "summary.md", "report.html", "figures/rates.png"} <= set(before)
     capsys.readouterr()
     code = run_command(["reanalyse", str(analysed), "--json"])
     said = capsys.readouterr()

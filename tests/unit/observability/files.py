@@ -30,7 +30,13 @@ def promtool(*arguments: str | Path) -> str:
             pytest.fail(message)
         pytest.skip(message)
     done = subprocess.run(
-        [program, *map(str, arguments)], capture_output=True, text=True, timeout=100, check=False
+        [program, *map(str, arguments)],
+        # It lives for seconds: its memory need not be kept small.
+        env={**os.environ, "GOGC": "800"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
