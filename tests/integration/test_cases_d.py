@@ -163,8 +163,9 @@ def test_d4_a_generator_whose_core_is_burnt_makes_its_run_invalid(tmp_path: Path
         burnt(psutil.Process(generator.pid)),
     ):
         report = generator.offer(load(stub.url, tmp_path, tasks=10**6, in_flight=4, deadline_s=4.0))
-    (reason,) = judge_closed_loop("sum with 1 workers", [report])
-    assert "woke up over 50 ms late" in reason
+    # On a busy machine it may have stood still as well.
+    reasons = judge_closed_loop("sum with 1 workers", [report])
+    assert any("woke up over 50 ms late" in reason for reason in reasons)
 
 
 SHIFTED_CLOCK = """

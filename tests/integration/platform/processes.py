@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -83,16 +84,23 @@ def sample(service: Service, name: str, **labels: str) -> float:
 
 
 async def until_sample(
-    service: Service, name: str, value: float, *, within_s: float = 10.0, **labels: str
+    service: Service,
+    name: str,
+    value: float,
+    *,
+    or_more: bool = False,
+    within_s: float = 10.0,
+    **labels: str,
 ) -> None:
     """Return once a metric has reached this value: a process counts after it has committed."""
+    reached = operator.ge if or_more else operator.eq
     try:
         async with asyncio.timeout(within_s):
-            while sample(service, name, **labels) != value:
+            while not reached(sample(service, name, **labels), value):
                 await asyncio.sleep(0.02)
     except TimeoutError:
         seen = sample(service, name, **labels)
-        assert seen == value, f"{name} is {seen:g}, not {value:g}"
+        assert reached(seen, value), f"{name} is {seen:g}, not {value:g}"
 
 
 async def submit(pool: Pool, count: int = 1, *, grace_s: float = 0.0, **fields: Any) -> list[UUID]:

@@ -42,7 +42,8 @@ async def test_new_workers_take_over_what_a_burst_left_in_the_first_wk13(
         await until_state(pool, fast, "SUCCEEDED", within_s=30)
         # 20 s of work for the first worker alone.
         slow = await sent(settings, pool, 80, task_type="sleep", payload={"seconds": 0.5})
-        await until_sample(first, "worker_tasks_in_flight", 80)
+        # Not all of them, as the first end while the last ones come.
+        await until_sample(first, "worker_tasks_in_flight", 60, or_more=True)
         async with (
             running_worker(settings, pool) as second,
             running_worker(settings, pool) as third,
