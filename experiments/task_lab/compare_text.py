@@ -95,6 +95,11 @@ def _notes(found: Mapping[str, Any]) -> list[str]:
         for one in found[side]
         if one["verdict"] != "PASS"
     ]
+    started = {
+        side: [one["started_at"] for one in found[side] if one["started_at"]] for side in ("a", "b")
+    }
+    if all(started.values()) and min(started["a"]) > max(started["b"]):
+        notes.append("- A is the later run: read from B to A, what is called lower went up")
     notes += [
         f"- parameter {one['name']}: {one['before']} → {one['after']}"
         for one in found["parameters"]
@@ -203,7 +208,7 @@ def _method(found: Mapping[str, Any]) -> str:
     return (
         f"Medians of {found['compared_by']} ({_drains(found)}n: A / B). p: Mann-Whitney, "
         f"two-sided, corrected by Holm for the {found['tested']} rates tested at once; interval: "
-        "of the medians' ratio, bootstrap, from 6 a side. "
+        "of the medians' ratio, bootstrap, from 6 a side, not corrected. "
         f"A finding has p ≤ {found['alpha']:g} and differs by more than "
         f"{_percent(least['share'])} and {least['units']:g}/s. Seen from: the smallest loss that "
         "so many values of that scatter show in 4 of 5 cases."

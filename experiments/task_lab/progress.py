@@ -62,8 +62,10 @@ def _phase_started(event: Mapping[str, Any]) -> str:
 def _phase_ended(event: Mapping[str, Any]) -> str:
     if not event["drained"]:
         return f"{phase_text(event)}: did not drain in time"
-    rate = f"{event['accepted']:,} at {event['submit_per_s']:,.0f}/s"
-    return f"{phase_text(event)}: {rate}, all finished"
+    accepted, rate = f"{event['accepted']:,}", f"{event['submit_per_s']:,.0f}/s"
+    if event.get("kind") == "drain":
+        return f"{phase_text(event)}: {accepted} filled in at {rate}, then drained"
+    return f"{phase_text(event)}: {accepted} submitted at {rate}, all finished"
 
 
 def _floor(event: Mapping[str, Any]) -> str:

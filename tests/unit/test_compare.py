@@ -43,6 +43,13 @@ def test_e14_a_comparison_has_deltas_with_n_interval_and_p(tmp_path: Path) -> No
     assert 0.04 < one["seen_from"] < 0.1
 
 
+def test_a_later_run_that_stands_first_is_pointed_out(tmp_path: Path) -> None:
+    earlier, later = store_run(tmp_path, A), store_run(tmp_path, "20261202T100000Z-2222222-b002")
+    said = "A is the later run"
+    assert said in markdown(comparison_blocks(compared(later, earlier)))
+    assert said not in markdown(comparison_blocks(compared(earlier, later)))
+
+
 def test_e14_latencies_are_plain_differences_with_both_intervals(tmp_path: Path) -> None:
     found = compared(store_run(tmp_path, A), store_run(tmp_path, B, p95_s=0.3))
     by_name = {(one["latency"], one["q"]): one for one in found["latencies"]}

@@ -25,7 +25,18 @@ ROUND = {"workload": "sum", "workers": 3, "kind": "round", "round": 7, "tasks": 
                 "accepted": 2000,
                 "submit_per_s": 1234.5,
             },
-            "sum, 3 workers, round 7: 2,000 at 1,234/s, all finished",
+            "sum, 3 workers, round 7: 2,000 submitted at 1,234/s, all finished",
+        ),
+        (
+            {
+                "event": "phase_ended",
+                **ROUND,
+                "kind": "drain",
+                "drained": True,
+                "accepted": 20_000,
+                "submit_per_s": 18_103.2,
+            },
+            "sum, 3 workers, drain: 20,000 filled in at 18,103/s, then drained",
         ),
         (
             {"event": "phase_ended", **ROUND, "kind": "drain", "drained": False},

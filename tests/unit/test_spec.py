@@ -19,7 +19,7 @@ def test_the_definition_alone_gives_the_documented_experiment() -> None:
     total, waiting = spec.workloads
     assert (spec.tasks, spec.rounds, spec.workers, spec.in_flight) == (2000, 10, [1, 3], 64)
     assert (total.name, total.rounds, total.drain_tasks) == ("sum", 10, 20_000)
-    assert (waiting.name, waiting.rounds, waiting.drain_tasks) == ("sleep", 3, 4_000)
+    assert (waiting.name, waiting.rounds, waiting.drain_tasks) == ("sleep", 6, 4_000)
     (add,), (wait,) = total.parts, waiting.parts
     assert add.expect == {"sum": sum(add.payload["numbers"])}
     assert wait.expect == {"slept_s": wait.payload["seconds"]}

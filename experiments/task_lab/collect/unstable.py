@@ -28,7 +28,7 @@ def unstable(machine: Mapping[str, Any], steal_share: float | None = None) -> li
         and "turbo is on: cores run faster while they are cool and few are busy",
         load
         and load[0] > _LOAD_OF_OTHERS
-        and f"the load average was {load[0]:.2f} before the start: somebody else was busy",
+        and f"the load average was {load[0]:.2f} before the start: something else was busy",
         quota is not None
         and f"processor time is limited to {quota:g} cores: processes are stopped at the limit",
         stolen is not None

@@ -20,8 +20,8 @@ CAPTIONS = {
     "rates": Caption(
         "Bars are medians over the rounds (of the drain: one measurement unless it was repeated); "
         "dots are the single rounds; whiskers are 95 % order-statistic intervals, drawn from six "
-        "rounds on. Red lines: what the seed, the system that this one replaces, was reported to "
-        "reach. They are there for scale; rates do not carry over between machines."
+        "rounds on. Orange-red lines: what the original system, which this one replaces, was "
+        "reported to reach. They are there for scale; rates do not carry over between machines."
     ),
     "rounds": Caption(
         "A round that differs from its neighbours met something they did not; a slope means that "
@@ -55,6 +55,9 @@ CAPTIONS = {
     ),
     "resources": Caption(
         "Areas: what each part used, one upon the other; the black line is the whole machine. "
+        "The parts are read one after the other, and what a short-lived process used is known "
+        "once it has ended: for half a second the areas may reach above the line, even above all "
+        "cores. "
         "Crossed: no samples, as when the machine itself stood still." + _BANDS
     ),
     "counts": Caption(

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from task_lab.errors import Unknown
+from task_lab.load.calibration import MAX_CPU_SHARE, MAX_LOOP_LAG_P99_S
 from task_lab.report import tables, words
 from task_lab.report.captions import CAPTIONS, caption
 from task_lab.report.figures import timelines
@@ -112,9 +113,13 @@ def _generator(parts: Parts) -> str:
         )
     ]
     if busiest:
-        lines.append(("largest CPU share in a phase", f"{busiest[1]:.0%} of a core, {busiest[0]}"))
+        allowed = f"{MAX_CPU_SHARE:.0%} allowed"
+        share = f"{busiest[1]:.0%} of a core, {busiest[0]} ({allowed})"
+        lines.append(("largest CPU share in a phase", share))
     if slowest:
-        lines.append(("largest loop lag p99 in a phase", f"{slowest[1]:.3g} ms, {slowest[0]}"))
+        allowed = f"{MAX_LOOP_LAG_P99_S * 1e3:.0f} ms allowed over the rounds of a point"
+        lag = f"{slowest[1]:.3g} ms, {slowest[0]} ({allowed})"
+        lines.append(("largest loop lag p99 in a phase", lag))
     lines += [("problem", reason) for reason in load.get("reasons", [])]
     return f"<p>{tables.badge(load['verdict'])}</p>" + tables.facts(lines)
 
@@ -130,7 +135,21 @@ def _efficiency(parts: Parts) -> str:
     if not floor.get("submit_per_s"):
         raise Unknown(f"no floor was measured: {floor.get('reason', 'no reason was recorded')}")
     text = f"Floor code {floor.get('code_hash', 'without a hash')}."
-    return tables.efficiency(parts.summary) + f"<p><small>{escape(text)}</small></p>"
+    cap = _cap((parts.records.load or {}).get("calibration") or {}, floor)
+    return tables.efficiency(parts.summary) + f"<p>{cap}<small>{escape(text)}</small></p>"
+
+
+def _cap(calibration: dict[str, Any], floor: dict[str, Any]) -> str:
+    """What bounds the efficiency of single submissions, whatever the platform does."""
+    stub_per_s = calibration.get("stub_per_s")
+    if not stub_per_s:
+        return ""
+    most = words.ratio(stub_per_s / floor["submit_per_s"])
+    return (
+        f"Against a stub the load generator itself reaches {words.rate(stub_per_s)} /s, {most} "
+        "times the floor's rate of submission: no submit or end-to-end rate of these rounds can be "
+        "above that. A drain does not depend on it. "
+    )
 
 
 def _environment(parts: Parts) -> str:

@@ -1,4 +1,4 @@
-"""Why more workers did or did not raise the drain rate, told from the run's own figures.
+"""Why more workers did or did not raise the rates, told from the run's own figures.
 
 Pure. Every sentence with a number takes it from the run; a cause is named only where its condition
 was met in this run.
@@ -34,6 +34,8 @@ def explain_scaling(run: dict[str, Any], summary: dict[str, Any]) -> list[str]:
         else:
             text = _computing(name, points, run["machine"]["cores"], summary)
         paragraphs.append(text + (_ONE_EACH if single else ""))
+        if seconds == 0 and (text := _end_to_end(name, points, summary)):
+            paragraphs.append(text)
     return paragraphs
 
 
@@ -101,17 +103,52 @@ def _computing(
     )
 
 
+def _end_to_end(name: str, points: Sequence[dict[str, Any]], summary: dict[str, Any]) -> str:
+    """What more workers cost each task that is submitted alone; empty where that was not measured.
+
+    Of a full queue a worker takes hundreds at once; of single submissions, what there is just now.
+    """
+    first, last = points[0], points[-1]
+    rates = [p["end_to_end_per_s"] for p in (first, last)]
+    if not all(rates):
+        return ""
+    own = [_cores(p, "round", summary).get("worker", 0.0) / p["end_to_end_per_s"]
+           for p in (first, last)]  # fmt: skip
+    text = (
+        f"**Single submissions of `{name}`**: end to end, {words.workers(last['workers'])} reached "
+        f"{words.ratio(rates[1] / rates[0])} times the rate of "
+        f"{words.workers(first['workers'])} ({words.rate(rates[0])} and {words.rate(rates[1])}). "
+    )
+    if not all(own):
+        return text.rstrip()
+    text += (
+        f"A task cost the workers {words.seconds(own[0])} of processor time with "
+        f"{first['workers']} and {words.seconds(own[1])} with {last['workers']}"
+    )
+    if own[1] < CLEARLY_FASTER * own[0]:
+        return f"{text}."
+    return text + (
+        ": what arrives one by one is divided among them, so each claims and commits fewer tasks "
+        "at a time, and pays for every claim and commit. That time is missing elsewhere on the "
+        "same cores."
+    )
+
+
 def _busy(point: dict[str, Any], summary: dict[str, Any]) -> str:
     """` (cores in use meanwhile: worker 0.93, …)` for the point's drain, or nothing if unknown."""
-    cores = _drain_cores(point, summary)
+    cores = _cores(point, "drain", summary)
     parts = [f"{job} {used:.2f}" for job, used in cores.items() if used >= 0.005]
-    return f" (cores in use meanwhile: {', '.join(parts)})" if parts else ""
+    return (
+        f" (cores in use meanwhile, by the processes' own counters: {', '.join(parts)})"
+        if parts
+        else ""
+    )
 
 
 def _own_cost(points: Sequence[dict[str, Any]], summary: dict[str, Any]) -> str:
     """What a task cost the workers themselves, fewest and most of them, where that was measured."""
     first, last = points[0], points[-1]
-    own = [_drain_cores(p, summary).get("worker", 0.0) / p["drain_per_s"] for p in (first, last)]
+    own = [_cores(p, "drain", summary).get("worker", 0.0) / p["drain_per_s"] for p in (first, last)]
     if not all(own):
         return ""
     return (
@@ -120,10 +157,11 @@ def _own_cost(points: Sequence[dict[str, Any]], summary: dict[str, Any]) -> str:
     )
 
 
-def _drain_cores(point: dict[str, Any], summary: dict[str, Any]) -> dict[str, float]:
+def _cores(point: dict[str, Any], kind: str, summary: dict[str, Any]) -> dict[str, float]:
+    """Mean cores by job in the point's phases of a kind; empty where that was not measured."""
     for record in summary["cores_used"]:
         where = (record["workload"], record["workers"], record["kind"])
-        if where == (point["workload"], point["workers"], "drain"):
+        if where == (point["workload"], point["workers"], kind):
             found: dict[str, float] = record["cores"]
             return found
     return {}

@@ -1,9 +1,10 @@
-"""The figures of each point of a sweep: its three rates and two latencies, with their evidence.
+"""The figures of each point of a sweep: its three rates and latencies, with their evidence.
 
 Pure: frames in, plain records out. What the words mean: `submit_per_s` = accepted ÷ (last answer -
 first send); `drain_per_s` = tasks ÷ (last finish - first start) of a pre-filled queue;
-`end_to_end_per_s` = tasks ÷ (last finish - first scheduled send); queue wait = due to start;
-end-to-end latency = scheduled send to finish. Warm-ups are in none of them.
+`end_to_end_per_s` = tasks ÷ (last finish - first scheduled send); answer = sent to answered, as the
+client sees it; queue wait = due to start; end-to-end latency = scheduled send to finish. Warm-ups
+are in none of them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -69,24 +70,32 @@ def _point(
     }
     finished = [parts[p.name] for p in phases if p.kind == "round" and len(parts[p.name])]
     span_s = float(sum(r["duration_s"] or 0.0 for r in measured))
-    queue_wait, queue_wait_evidence = latency([f["queue_wait_s"] for f in finished], span_s)
-    end_to_end, end_to_end_evidence = latency([f["end_to_end_s"] for f in finished], span_s)
+    answers = [_answers_s(sent[p.name]) for p in phases if p.kind == "round" and p.name in sent]
+    found = {
+        "answer_s": latency(answers, span_s),
+        **{
+            name: latency([f[name] for f in finished], span_s)
+            for name in ("queue_wait_s", "end_to_end_s")
+        },
+    }
     return {
         "workload": workload,
         "workers": workers,
         "tasks": max((r["tasks"] for r in measured), default=0),
         **{name: clean(stats.median(_known(values))) for name, values in rates.items()},
-        "queue_wait_s": queue_wait,
-        "end_to_end_s": end_to_end,
+        **{name: percentiles for name, (percentiles, _) in found.items()},
         "efficiency": None,
         "intervals": {name: _interval(values) for name, values in rates.items()},
-        "latency_evidence": {
-            "queue_wait_s": queue_wait_evidence,
-            "end_to_end_s": end_to_end_evidence,
-        },
+        "latency_evidence": {name: evidence for name, (_, evidence) in found.items()},
         "rounds": rounds,
         "drains": drains,
     }
+
+
+def _answers_s(sent: pd.DataFrame) -> "pd.Series[float]":
+    """How long each accepted submission waited for its answer, seconds."""
+    accepted = sent[sent["outcome"] == "accepted"]
+    return accepted["answered_at"] - accepted["sent_at"]
 
 
 def _round(phase: Phase, sent: pd.DataFrame, finished: pd.DataFrame) -> dict[str, Any]:

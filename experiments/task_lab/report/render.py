@@ -1,4 +1,4 @@
-"""report.html: one page that stands on its own, verdict first.
+"""report.html: one page that stands on its own: the verdict, what was found, how it was made.
 
 The page takes prose, code and errors from the executed notebook, and every figure and table from
 the run's data at the time of rendering: a cell tagged `section:NAME` shows that part of the report.
@@ -24,6 +24,8 @@ from task_lab.report.written import read_summary
 from task_lab.store import PROJECT, write_atomically
 
 SECTION_TAG = "section:"
+# Where a notebook tells how its run is made, and where what was found begins.
+_MAKING, _FOUND = "## Parameters", "## Verdict"
 # What papermill adds: its own error banners, and values that the environment table names too.
 PAPERMILL_TAGS = {"papermill-error-cell-tag", "injected-parameters"}
 _HERE = Path(__file__).parent
@@ -61,8 +63,18 @@ def _cells(folder: Path, run: dict[str, Any]) -> list[NotebookNode]:
     source = PROJECT / "notebooks" / str(run["params"]["resolved"].get("notebook"))
     for path in (folder / "report.ipynb", source):
         if path.is_file():
-            return list(read_notebook(path).cells)
+            cells = list(read_notebook(path).cells)
+            return _results_first(cells) if run.get("ended") == "completed" else cells
     return []
+
+
+def _results_first(cells: list[NotebookNode]) -> list[NotebookNode]:
+    """The cells with those on how the run was made at the end; as they are where there are none."""
+    headings = [cell.source.partition("\n")[0] for cell in cells]
+    if not {_MAKING, _FOUND} <= set(headings):
+        return cells
+    begin, end = headings.index(_MAKING), headings.index(_FOUND)
+    return cells[:begin] + cells[end:] + cells[begin:end] if begin < end else cells
 
 
 def _blocks(cell: NotebookNode, folder: Path) -> list[str]:

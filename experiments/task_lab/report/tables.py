@@ -5,6 +5,7 @@ from html import escape
 from typing import Any
 
 from task_lab.report import words
+from task_lab.report.counts import LARGEST_FAIR_SHARE
 
 Rows = Sequence[Sequence[str]]
 SIGNS = {"PASS": "✓", "FAIL": "✗", "UNKNOWN": "?", "INVALID": "!", "INTERRUPTED": "‖"}
@@ -116,13 +117,22 @@ def shares(summary: dict[str, Any]) -> str:
     """How the workers of a drain split the work; empty when no drain had several."""
     rows = [
         [
-            escape(found["phase"]),
+            f"{escape(found['workload'])}, {words.workers(found['workers'])}",
             ", ".join(f"{share:.0%}" for share in found["shares"]),
-            "even enough" if found["fair"] else "<b>one worker did most: ratio not usable</b>",
+            f"none over {LARGEST_FAIR_SHARE:.0%}"
+            if found["fair"]
+            else "<b>one worker did most: ratio not usable</b>",
         ]
         for found in summary["worker_shares"]
     ]
     return table(["drain", "share of each worker", ""], rows, text_columns=3) if rows else ""
+
+
+_LATENCIES = (
+    ("answer_s", "answer to the POST"),
+    ("queue_wait_s", "queue wait"),
+    ("end_to_end_s", "end to end"),
+)
 
 
 def latencies(summary: dict[str, Any]) -> str:
@@ -131,7 +141,8 @@ def latencies(summary: dict[str, Any]) -> str:
     head = ["workload", "workers", "latency", "tasks", "p50", "p95", "p99"]
     rows = []
     for point in summary["points"]:
-        for name, label in (("queue_wait_s", "queue wait"), ("end_to_end_s", "end to end")):
+        # Runs of earlier versions, and paced loads, have no figures of the answers.
+        for name, label in (kind for kind in _LATENCIES if kind[0] in point):
             evidence = point["latency_evidence"][name]
             cells = [_percentile(value, q, evidence) for q, value in point[name].items()]
             where = [escape(point["workload"]), str(point["workers"])]
@@ -174,14 +185,14 @@ def checks(document: dict[str, Any]) -> str:
 
 
 def efficiency(summary: dict[str, Any]) -> str:
-    """The floor's rates and each comparable point's share of them."""
+    """The floor's rates, and how many times as fast each comparable point was."""
     floor = summary["floor"] or {}
     names = list(words.RATE_NAMES)
     rows = [["floor", "", *(f"{words.rate(floor.get(n))} /s" for n in names)]]
     for point in summary["points"]:
         if point["efficiency"]:
             cells = [point["efficiency"][n.removesuffix("_per_s")] for n in names]
-            shown = [words.NOTHING if c is None else f"{c:.1%}" for c in cells]
+            shown = [words.NOTHING if c is None else f"{words.ratio(c)} times" for c in cells]
             rows.append([escape(point["workload"]), str(point["workers"]), *shown])
     return table(["", "workers", *words.RATE_NAMES.values()], rows)
 

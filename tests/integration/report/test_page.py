@@ -64,6 +64,14 @@ def test_the_verdict_comes_first_then_the_figures_of_every_point(reported: Path)
     assert body.index("✓ PASS") < body.index("end to end, tasks/s") < body.index("<h1")
 
 
+def test_what_was_found_comes_before_how_it_was_made(reported: Path) -> None:
+    report = (reported / "report.html").read_text().split('id="report"')[1]
+    found = [report.index(f">{name}<") for name in ("Verdict", "The three rates", "Limits")]
+    made = [report.index(f">{name}<") for name in ("Parameters", "How the run is made")]
+    assert found == sorted(found)
+    assert max(found) < made[0] < made[1]
+
+
 def test_every_part_of_the_report_is_on_the_page(reported: Path) -> None:
     text = " ".join(Page(reported / "report.html").texts)
     for said in (

@@ -25,7 +25,7 @@ def test_the_summary_has_the_names_other_programs_rely_on(reported: Path) -> Non
         assert point["tasks"] == 400
         for rate in ("submit_per_s", "drain_per_s", "end_to_end_per_s"):
             assert point[rate] > 0
-        for latency in ("queue_wait_s", "end_to_end_s"):
+        for latency in ("answer_s", "queue_wait_s", "end_to_end_s"):
             assert list(point[latency]) == ["p50", "p95", "p99"]
             assert 0 < point[latency]["p50"] <= point[latency]["p95"] <= point[latency]["p99"]
     assert set(summary["points"][0]["efficiency"]) == {"submit", "drain", "end_to_end"}

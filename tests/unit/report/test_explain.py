@@ -13,10 +13,20 @@ def run(cores: int = 2) -> dict[str, Any]:
     return {"params": {"resolved": resolved}, "machine": {"cores": cores}}
 
 
-def summary(workload: str, one: float, three: float, **more: Any) -> dict[str, Any]:
+def summary(
+    workload: str,
+    one: float,
+    three: float,
+    *,
+    end_to_end: tuple[float | None, float | None] = (None, None),
+    **more: Any,
+) -> dict[str, Any]:
     points = [
-        {"workload": workload, "workers": w, "drain_per_s": rate, "drains": [{}]}
-        for w, rate in ((1, one), (3, three))
+        {
+            **{"workload": workload, "workers": w, "drain_per_s": rate, "drains": [{}]},
+            "end_to_end_per_s": whole,
+        }
+        for w, rate, whole in ((1, one, end_to_end[0]), (3, three, end_to_end[1]))
     ]
     return {"points": points, "cores_used": [], **more}
 
@@ -51,8 +61,29 @@ def test_processor_time_is_told_where_it_was_measured() -> None:
         for w, used in ((1, 0.6), (3, 1.4))
     ]
     text = explain(summary("sum", 10_000.0, 10_000.0, cores_used=cores))
-    assert "(cores in use meanwhile: worker 0.60)" in text
+    assert "(cores in use meanwhile, by the processes' own counters: worker 0.60)" in text
     assert "60 µs of processor time with 1 and 140 µs with 3" in text
+
+
+@pytest.mark.parametrize(
+    ("used", "end"),
+    [
+        ((0.2, 0.3), "That time is missing elsewhere on the same cores."),
+        ((0.2, 0.2), "of processor time with 1 and 222 µs with 3."),
+        ((0.0, 0.0), "the rate of 1 worker (1,000 and 900)."),
+    ],
+)
+def test_what_single_submissions_cost_more_workers_is_told(
+    used: tuple[float, float], end: str
+) -> None:
+    cores = [
+        {"workload": "sum", "workers": w, "kind": "round", "cores": {"worker": mean}}
+        for w, mean in zip((1, 3), used, strict=True)
+    ]
+    found = summary("sum", 10_000.0, 10_000.0, end_to_end=(1000.0, 900.0), cores_used=cores)
+    _, text = explain_scaling(run(), found)
+    assert "end to end, 3 workers reached 0.90 times the rate" in text
+    assert text.endswith(end)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from task_lab.report.figures import style
 from task_lab.report.points import RATES, rate_values
 
 # What the system that this one replaces reached, end to end, by its own benchmark loop.
-SEED_RATES = ((31.25, "--", "seed, 1 worker: 31.25"), (41.7, ":", "seed, 3 workers: 41.7"))
+ORIGINAL_RATES = (
+    (31.25, "--", "original system, 1 worker: 31.25"),
+    (41.7, ":", "3 workers: 41.7"),
+)
 _TITLES = {
     "submit_per_s": "Submit\naccepted ÷ time to accept them",
     "drain_per_s": "Drain\na pre-filled queue, workers only",
@@ -47,7 +50,7 @@ def _panel(axes: Axes, points: Sequence[dict[str, Any]], rate: str) -> None:
     highest = max((p[r] or 0 for p in points for r in RATES), default=0) or 100
     axes.set_ylim(20, highest * 2.6)
     axes.grid(visible=False, axis="x")
-    for value, line, label in SEED_RATES:
+    for value, line, label in ORIGINAL_RATES:
         axes.axhline(value, color=style.RED, linestyle=line, linewidth=1.3, label=label)
     workloads = list(dict.fromkeys(p["workload"] for p in points))
     counts = sorted({p["workers"] for p in points})
