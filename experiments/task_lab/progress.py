@@ -104,7 +104,11 @@ def _stopped(event: Mapping[str, Any]) -> str:
     return "the stack is stopped" + _ENDS.get(event.get("ended", ""), "")
 
 
-_ENDS = {"interrupted": ", the run was interrupted", "crashed": ", the run came to no end"}
+_ENDS = {
+    "completed": "; summary, figures and page are made",
+    "interrupted": ", the run was interrupted",
+    "crashed": ", the run came to no end",
+}
 _LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "plan": _plan,
     "stack_up": lambda event: f"the stack is up: API {event['api']}",

@@ -69,7 +69,10 @@ ROUND = {"workload": "sum", "workers": 3, "kind": "round", "round": 7, "tasks": 
         ),
         ({"event": "searched", "rate_per_s": 483.2}, "the highest sustainable rate: 483/s"),
         ({"event": "settled", "settled": False}, "the platform did not come to rest in time"),
-        ({"event": "stopped", "ended": "completed"}, "the stack is stopped"),
+        (
+            {"event": "stopped", "ended": "completed"},
+            "the stack is stopped; summary, figures and page are made",
+        ),
         (
             {"event": "stopped", "ended": "interrupted"},
             "the stack is stopped, the run was interrupted",

@@ -79,7 +79,7 @@ def test_watching_ends_with_the_run(folder: RunFolder) -> None:
     assert output.getvalue().splitlines() == [
         "3 workers ready",
         "checks: PASS",
-        "the stack is stopped",
+        "the stack is stopped; summary, figures and page are made",
     ]
 
 
