@@ -27,7 +27,7 @@ from task_lab.store import PROJECT, RunFolder
 
 from .stored_runs import STEADY, A, B, change, store_run, times, write
 
-COMMITTED = PROJECT / "results" / "throughput" / "20261129T095822Z-172f78c-2b8e"
+COMMITTED = PROJECT / "results" / "throughput" / "20261129T130307Z-31f3fd1-ba61"
 BENCH = PROJECT / "results" / "bench" / "20261128T220346Z-be30d6a-63cd"
 
 Command = Callable[..., tuple[int, str, str]]
