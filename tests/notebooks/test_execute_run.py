@@ -50,7 +50,7 @@ def write_notebook(folder: Path, *sources: str) -> None:
     ("cells", "error", "verdict", "exit_code"),
     [
         (["import sys; sys.exit(0)"], EndedEarly, "INVALID", 4),
-        (["%nosuchmagic", "exp.check()"], CellFailed, "UNKNOWN", 70),
+        (["%nosuchmagic", "1"], CellFailed, "UNKNOWN", 70),
         ([OPEN, "1 / 0"], CellFailed, "UNKNOWN", 70),
         (
             ["from task_lab.errors import InvalidRun; raise InvalidRun('a replica is missing')"],

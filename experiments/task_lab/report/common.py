@@ -147,8 +147,8 @@ def _cap(calibration: dict[str, Any], floor: dict[str, Any]) -> str:
     most = words.ratio(stub_per_s / floor["submit_per_s"])
     return (
         f"Against a stub the load generator itself reaches {words.rate(stub_per_s)} /s, {most} "
-        "times the floor's rate of submission: no submit or end-to-end rate of these rounds can be "
-        "above that. A drain does not depend on it. "
+        "times the floor's rate of submission: no submit or end-to-end rate of these rounds is to "
+        "be expected above that. A drain does not depend on it. "
     )
 
 

@@ -125,12 +125,13 @@ def _end_to_end(name: str, points: Sequence[dict[str, Any]], summary: dict[str, 
         f"A task cost the workers {words.seconds(own[0])} of processor time with "
         f"{first['workers']} and {words.seconds(own[1])} with {last['workers']}"
     )
-    if own[1] < CLEARLY_FASTER * own[0]:
+    few, many = (p.get("tasks_a_commit") or 0.0 for p in (first, last))
+    if own[1] < CLEARLY_FASTER * own[0] or not 0 < many < few:
         return f"{text}."
     return text + (
-        ": what arrives one by one is divided among them, so each claims and commits fewer tasks "
-        "at a time, and pays for every claim and commit. That time is missing elsewhere on the "
-        "same cores."
+        ": what arrives one by one is divided among them, so that a commit finished "
+        f"{words.figure(many)} tasks instead of {words.figure(few)}, and each commit has to be "
+        "paid for. That time is missing elsewhere on the same cores."
     )
 
 

@@ -84,6 +84,7 @@ def _point(
         "tasks": max((r["tasks"] for r in measured), default=0),
         **{name: clean(stats.median(_known(values))) for name, values in rates.items()},
         **{name: percentiles for name, (percentiles, _) in found.items()},
+        "tasks_a_commit": _tasks_a_commit([f["finished_at"] for f in finished]),
         "efficiency": None,
         "intervals": {name: _interval(values) for name, values in rates.items()},
         "latency_evidence": {name: evidence for name, (_, evidence) in found.items()},
@@ -96,6 +97,12 @@ def _answers_s(sent: pd.DataFrame) -> "pd.Series[float]":
     """How long each accepted submission waited for its answer, seconds."""
     accepted = sent[sent["outcome"] == "accepted"]
     return accepted["answered_at"] - accepted["sent_at"]
+
+
+def _tasks_a_commit(finished_at: Sequence["pd.Series[float]"]) -> float | None:
+    """How many tasks ended together; a worker's commit gives all of its tasks one time."""
+    commits = sum(times.nunique() for times in finished_at)
+    return clean(sum(map(len, finished_at)) / commits) if commits else None
 
 
 def _round(phase: Phase, sent: pd.DataFrame, finished: pd.DataFrame) -> dict[str, Any]:

@@ -19,14 +19,15 @@ def summary(
     three: float,
     *,
     end_to_end: tuple[float | None, float | None] = (None, None),
+    a_commit: tuple[float | None, float | None] = (None, None),
     **more: Any,
 ) -> dict[str, Any]:
     points = [
         {
             **{"workload": workload, "workers": w, "drain_per_s": rate, "drains": [{}]},
-            "end_to_end_per_s": whole,
+            **{"end_to_end_per_s": whole, "tasks_a_commit": together},
         }
-        for w, rate, whole in ((1, one, end_to_end[0]), (3, three, end_to_end[1]))
+        for w, rate, whole, together in zip((1, 3), (one, three), end_to_end, a_commit, strict=True)
     ]
     return {"points": points, "cores_used": [], **more}
 
@@ -66,21 +67,34 @@ def test_processor_time_is_told_where_it_was_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("used", "end"),
+    ("used", "a_commit", "end"),
     [
-        ((0.2, 0.3), "That time is missing elsewhere on the same cores."),
-        ((0.2, 0.2), "of processor time with 1 and 222 µs with 3."),
-        ((0.0, 0.0), "the rate of 1 worker (1,000 and 900)."),
+        (
+            (0.2, 0.3),
+            (23.0, 9.6),
+            "and 333 µs with 3: what arrives one by one is divided among them, so that a commit "
+            "finished 9.6 tasks instead of 23, and each commit has to be paid for. That time is "
+            "missing elsewhere on the same cores.",
+        ),
+        ((0.2, 0.3), (9.6, 9.6), "of processor time with 1 and 333 µs with 3."),
+        ((0.2, 0.3), (None, None), "of processor time with 1 and 333 µs with 3."),
+        ((0.2, 0.2), (23.0, 9.6), "of processor time with 1 and 222 µs with 3."),
+        ((0.0, 0.0), (23.0, 9.6), "the rate of 1 worker (1,000 and 900)."),
     ],
 )
 def test_what_single_submissions_cost_more_workers_is_told(
-    used: tuple[float, float], end: str
+    used: tuple[float, float], a_commit: tuple[float | None, float | None], end: str
 ) -> None:
     cores = [
         {"workload": "sum", "workers": w, "kind": "round", "cores": {"worker": mean}}
         for w, mean in zip((1, 3), used, strict=True)
     ]
-    found = summary("sum", 10_000.0, 10_000.0, end_to_end=(1000.0, 900.0), cores_used=cores)
+    found = summary(
+        *("sum", 10_000.0, 10_000.0),
+        end_to_end=(1000.0, 900.0),
+        a_commit=a_commit,
+        cores_used=cores,
+    )
     _, text = explain_scaling(run(), found)
     assert "end to end, 3 workers reached 0.90 times the rate" in text
     assert text.endswith(end)

@@ -100,6 +100,28 @@ def test_a_point_whose_tasks_never_finished_has_no_figures_and_no_zeros() -> Non
     assert point["queue_wait_s"] == {"p50": None, "p95": None, "p99": None}
 
 
+def test_answers_are_those_the_client_waited_for() -> None:
+    history = pd.concat(
+        [
+            sent("r1", (0.0, 0.5, 2.5)),
+            sent("r1", (0.0, 0.0, 9.0), outcome="rejected"),
+            sent("r2", (9.0, 9.0, 10.0)),
+            sent("w", (0.0, 0.0, 8.0)),
+        ]
+    )
+    phases = [phase("w", "warmup"), phase("r1", "round", number=1), phase("r2", "round", number=2)]
+    (point,) = measure_points(phases, history, ledger("r1", (0, 0, 2.0)))
+    assert point["latency_evidence"]["answer_s"]["tasks"] == 2
+    assert sorted({point["answer_s"]["p50"], point["answer_s"]["p99"]}) == [1.0, 2.0]
+
+
+def test_tasks_that_end_at_one_time_are_of_one_commit() -> None:
+    history = sent("r1", *[(0.0, 0.0, 1.0)] * 4)
+    finished = ledger("r1", (0, 0, 2.0), (0, 1.0, 2.0), (0, 0, 2.0), (0, 0, 3.0))
+    (point,) = measure_points([phase("r1", "round", number=1)], history, finished)
+    assert point["tasks_a_commit"] == 2.0
+
+
 def test_refused_submissions_are_not_accepted_ones() -> None:
     history = pd.concat(
         [sent("r1", (0.0, 0.0, 1.0)), sent("r1", (0.0, 0.0, 2.0), outcome="rejected")]
