@@ -130,7 +130,7 @@ def _end_to_end(name: str, points: Sequence[dict[str, Any]], summary: dict[str, 
         return f"{text}."
     return text + (
         ": what arrives one by one is divided among them, so that a commit finished "
-        f"{words.figure(many)} tasks instead of {words.figure(few)}, and each commit has to be "
+        f"{words.rate(many)} tasks instead of {words.rate(few)}, and each commit has to be "
         "paid for. That time is missing elsewhere on the same cores."
     )
 
